@@ -1,0 +1,3 @@
+//! promsafe: backup and restore of Prometheus on Kubernetes, with proof. Modules in layer order; arrows point down only.
+
+pub mod model;

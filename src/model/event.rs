@@ -1,0 +1,45 @@
+//! What a run tells while it runs. Events only show; decisions are returned.
+
+use super::Problem;
+
+/// Something worth showing while a run goes on.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A step of the pipeline begins.
+    Step {
+        /// What is being done, such as `taking 3 VolumeSnapshots`.
+        doing: String,
+    },
+    /// Still waiting for something; repeated.
+    Waiting {
+        /// What for, such as `VolumeSnapshot monitoring/promsafe-…`.
+        on: String,
+        /// What is known about it, such as its `status.error`.
+        state: String,
+        /// For how long already, in seconds.
+        for_seconds: u64,
+    },
+    /// An object was written.
+    Wrote {
+        /// The object, as `Kind namespace/name`.
+        object: String,
+        /// `created` or `deleted`.
+        how: &'static str,
+    },
+    /// Something failed and the run goes on.
+    Problem(Problem),
+}
+
+/// Who shows events: text on stderr, JSON lines, or nobody.
+pub trait Reporter: Send + Sync {
+    /// Takes one event. Must not block for long.
+    fn event(&self, event: &Event);
+}
+
+/// Shows nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Reporter for Silent {
+    fn event(&self, _event: &Event) {}
+}

@@ -1,0 +1,25 @@
+//! The nouns of promsafe, and the [`Reporter`] trait. Plain values: no clock, no I/O, no client crate.
+
+mod backup_id;
+mod cluster;
+mod event;
+mod fingerprint;
+mod inventory;
+mod key;
+mod manifest;
+mod problem;
+mod record;
+mod snapshot;
+mod timeouts;
+
+pub use backup_id::{BackupId, BackupIdError};
+pub use cluster::{ClusterIdentity, ServedKind, ServedKinds};
+pub use event::{Event, Reporter, Silent};
+pub use fingerprint::{BlockMeta, Fingerprint, Head, Probe};
+pub use inventory::{DataVolume, Instance, InstanceKind, Inventory, Operator};
+pub use key::{GroupKind, ObjectKey};
+pub use manifest::CapturedManifest;
+pub use problem::{Problem, Refusal};
+pub use record::{BackupRecord, FORMAT, FileRecord, VolumeRecord};
+pub use snapshot::SnapshotRecord;
+pub use timeouts::Timeouts;

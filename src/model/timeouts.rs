@@ -1,0 +1,39 @@
+//! How long promsafe waits for anything: the one home of every deadline.
+
+use std::time::Duration;
+
+/// Every deadline of the program. `Default` is what the binary uses unless a flag says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Opening a connection to the API server or the store.
+    pub connect: Duration,
+    /// One request until its answer is read, to the API server or the store.
+    pub request: Duration,
+    /// All attempts of one request together, waits between them included.
+    pub attempts: Duration,
+    /// A `VolumeSnapshot` from its creation until `readyToUse`.
+    pub snapshot_ready: Duration,
+    /// A CRD from its creation until its kind is served.
+    pub established: Duration,
+    /// A restored instance from its creation until it is reconciled, available and its claims are bound.
+    pub instance_ready: Duration,
+    /// A Prometheus from available until it has told all that the proof asks, the write-ahead log replayed.
+    pub prometheus_answer: Duration,
+    /// Between two looks at something awaited.
+    pub poll: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            request: Duration::from_secs(30),
+            attempts: Duration::from_secs(45),
+            snapshot_ready: Duration::from_secs(600),
+            established: Duration::from_secs(60),
+            instance_ready: Duration::from_secs(900),
+            prometheus_answer: Duration::from_secs(120),
+            poll: Duration::from_millis(200),
+        }
+    }
+}
