@@ -144,7 +144,7 @@ command_status() {
   for file in "$STATE"/*/; do
     [[ -d $file ]] || continue
     name=$(basename "$file")
-    recorded_pid "$file/init.pid" >/dev/null && echo "running: $name" || echo "left behind: $name"
+    if [[ -f $file/ready ]] && recorded_pid "$file/init.pid" >/dev/null; then echo "running: $name"; else echo "half up: $name"; fi
   done
 }
 

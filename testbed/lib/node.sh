@@ -104,13 +104,14 @@ detach_loop_devices() {
   wait_for 5 pool_is_detached || die "the loop device of $WORK/pool.img does not go; see losetup -a"
 }
 
-# Empty directories only can be removed, deepest first; processes that are just dying make it wait.
+# In every hierarchy, also those that the container runtime added to ours. Only empty directories can be removed, deepest
+# first; processes that are just dying make it wait.
 cgroups_are_removed() {
-  local controller left=0
-  for controller in "${CGROUPS[@]}"; do
-    [[ -d /sys/fs/cgroup/$controller/promsafe-$NAME ]] || continue
-    find "/sys/fs/cgroup/$controller/promsafe-$NAME" -depth -type d -exec rmdir {} + || left=1
+  local directory
+  for directory in /sys/fs/cgroup/*/promsafe-"$NAME"; do
+    [[ -d $directory ]] || continue
+    find "$directory" -depth -type d -exec rmdir {} + || true
   done
-  return $left
+  [[ -z $(compgen -G "/sys/fs/cgroup/*/promsafe-$NAME") ]]
 }
 remove_cgroups() { wait_for 10 cgroups_are_removed || die "cgroups of '$NAME' are still in use; see /sys/fs/cgroup/*/promsafe-$NAME"; }

@@ -62,7 +62,8 @@ func write(out, name, user string, entrypoint, files []string) error {
 		return err
 	}
 	configName := digest(config) + ".json"
-	manifest, err := json.Marshal([]map[string]any{{"Config": configName, "RepoTags": []string{name}, "Layers": []string{"layer.tar"}}})
+	layerName := digest(layer) + ".tar" // unique: containerd locks a layer's name while it imports it
+	manifest, err := json.Marshal([]map[string]any{{"Config": configName, "RepoTags": []string{name}, "Layers": []string{layerName}}})
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func write(out, name, user string, entrypoint, files []string) error {
 	for _, entry := range []struct {
 		name string
 		data []byte
-	}{{configName, config}, {"layer.tar", layer}, {"manifest.json", manifest}} {
+	}{{configName, config}, {layerName, layer}, {"manifest.json", manifest}} {
 		if err := addFile(t, entry.name, entry.data, 0o644); err != nil {
 			return err
 		}
