@@ -1,0 +1,1 @@
+//! The table as a whole. Rows with logic of their own are tested beside it.
