@@ -122,13 +122,14 @@ apply_stack() {
 
 delete_stack() {
   local began=$SECONDS namespace
-  # The operator first, or it makes again what is deleted; then the pods with little grace: Prometheus allows itself 10 minutes.
+  # The operator first, or it makes again what is deleted. Pods with little grace, as Prometheus allows itself 10 minutes,
+  # and what has finalizers now: the namespace controller looks only every few seconds, and sees an empty namespace then.
   kubectl -n prometheus-operator delete deployments --all --wait=false >/dev/null 2>&1 || true
   kubectl delete namespaces "${NAMESPACES[@]}" --ignore-not-found --wait=false >/dev/null
   for namespace in "${NAMESPACES[@]}"; do
-    kubectl -n "$namespace" delete statefulsets --all --wait=false >/dev/null 2>&1 || true
-    kubectl -n "$namespace" delete pods --all --grace-period=1 --wait=false >/dev/null 2>&1 || true
+    empty_namespace "$namespace" &
   done
+  wait
   operator_crds | xargs -r kubectl delete --ignore-not-found --wait=false >/dev/null || true
   kubectl delete --ignore-not-found clusterrole/prometheus-operator clusterrolebinding/prometheus-operator \
     clusterrole/prometheus clusterrolebinding/prometheus >/dev/null
@@ -136,6 +137,11 @@ delete_stack() {
   # The classes last: deleting a volume or snapshot may look into its class.
   kubectl delete --ignore-not-found -f "$STACK/classes.yaml" >/dev/null
   say "the stack is gone: $(seconds_since "$began")"
+}
+
+empty_namespace() {
+  kubectl -n "$1" delete statefulsets,volumesnapshots,persistentvolumeclaims --all --wait=false >/dev/null 2>&1 || true
+  kubectl -n "$1" delete pods --all --grace-period=1 --wait=false >/dev/null 2>&1 || true
 }
 
 stack_is_gone() {
