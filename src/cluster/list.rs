@@ -1,0 +1,156 @@
+//! Listing, page by page, without reparsing what was listed: the text of each object is cut out of the answer as it
+//! stands.
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Cluster;
+use super::error::ClusterError;
+use super::path::{collection, segment};
+use super::request::Call;
+use crate::model::ServedKind;
+
+/// Objects asked for at once.
+const PAGE: u32 = 500;
+/// How often a listing begins anew when the API server forgot its place (410).
+const MOST_RESTARTS: u32 = 3;
+
+/// An object as listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapturedText {
+    /// Its namespace, `None` when cluster-scoped.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its JSON as the API server spells it for a single object.
+    pub json: Box<str>,
+}
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(default)]
+    metadata: PageMetadata,
+    #[serde(borrow)]
+    items: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageMetadata {
+    #[serde(default, rename = "continue")]
+    next: String,
+}
+
+/// What of an object is needed to name it.
+#[derive(Deserialize)]
+struct Named {
+    kind: Option<String>,
+    metadata: NamedMetadata,
+}
+
+#[derive(Deserialize)]
+struct NamedMetadata {
+    name: String,
+    namespace: Option<String>,
+}
+
+impl Cluster {
+    /// All objects of a kind, in one namespace or everywhere, with the labels or whichever. A kind that is no longer
+    /// served has none.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]; [`ClusterError::Forbidden`] names the resource.
+    pub async fn list(
+        &self,
+        kind: &ServedKind,
+        namespace: Option<&str>,
+        label_selector: Option<&str>,
+    ) -> Result<Vec<CapturedText>, ClusterError> {
+        let resource =
+            if kind.group.is_empty() { kind.plural.clone() } else { format!("{}.{}", kind.plural, kind.group) };
+        let object = match namespace {
+            Some(namespace) => format!("{resource} in namespace {namespace}"),
+            None if kind.namespaced => format!("{resource} in all namespaces"),
+            None => resource,
+        };
+        let mut first_page = format!("{}?limit={PAGE}", collection(&kind.api_version(), &kind.plural, namespace));
+        if let Some(selector) = label_selector {
+            first_page = format!("{first_page}&labelSelector={}", segment(selector));
+        }
+        let mut call = Call::get("list", object, first_page.clone());
+        let mut listed = Vec::new();
+        let mut restarts = 0;
+        loop {
+            let answer = self.send(&call).await?;
+            if answer.status == StatusCode::GONE && restarts < MOST_RESTARTS {
+                restarts += 1;
+                listed.clear();
+                call.uri.clone_from(&first_page);
+                continue;
+            }
+            if answer.status == StatusCode::NOT_FOUND {
+                return Ok(Vec::new());
+            }
+            if !answer.status.is_success() {
+                return Err(self.refused(&call, &answer));
+            }
+            let page: Page = call.parse(&answer.body)?;
+            for item in page.items.unwrap_or_default() {
+                listed.push(captured(kind, item).map_err(|error| call.unreadable(&error))?);
+            }
+            if page.metadata.next.is_empty() {
+                return Ok(listed);
+            }
+            call.uri = format!("{first_page}&continue={}", segment(&page.metadata.next));
+        }
+    }
+}
+
+/// An item of a list. Lists of built-in kinds leave `kind` and `apiVersion` out; put back in front, where and in the
+/// order in which the API server has them in a single object.
+fn captured(kind: &ServedKind, item: &RawValue) -> Result<CapturedText, serde_json::Error> {
+    let text = item.get();
+    let named: Named = serde_json::from_str(text)?;
+    let json = match (named.kind, text.strip_prefix('{')) {
+        (None, Some(rest)) => {
+            format!(r#"{{"kind":"{}","apiVersion":"{}",{rest}"#, kind.kind, kind.api_version()).into()
+        }
+        _ => text.into(),
+    };
+    Ok(CapturedText { namespace: named.metadata.namespace, name: named.metadata.name, json })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind() -> ServedKind {
+        ServedKind {
+            group: "apps".to_owned(),
+            version: "v1".to_owned(),
+            kind: "Deployment".to_owned(),
+            plural: "deployments".to_owned(),
+            namespaced: true,
+            verbs: Vec::new(),
+        }
+    }
+
+    fn text(item: &str) -> CapturedText {
+        captured(&kind(), &RawValue::from_string(item.to_owned()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn missing_kind_is_put_in_front_and_the_rest_stays() {
+        let listed = text(r#"{"metadata":{"name":"a","namespace":"n"},"z":1e2,"a":"é"}"#);
+        let json =
+            r#"{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"name":"a","namespace":"n"},"z":1e2,"a":"é"}"#;
+        assert_eq!(&*listed.json, json);
+        assert_eq!((listed.namespace.as_deref(), listed.name.as_str()), (Some("n"), "a"));
+    }
+
+    #[test]
+    fn item_with_a_kind_stays_as_it_is() {
+        let json = r#"{"apiVersion":"x/v1","kind":"X","metadata":{"name":"a"}}"#;
+        assert_eq!(&*text(json).json, json);
+    }
+}
