@@ -28,7 +28,6 @@ build_kube() {
 
 build_csi() {
   local out=$1 snapshotter=github.com/kubernetes-csi/external-snapshotter/v8/cmd client
-  # The names are given one after the other: two of these are linked at a time otherwise.
   go build -p 2 -ldflags "-s -w" -o "$out/" ./cmd/csi-btrfs $snapshotter/csi-snapshotter \
     $snapshotter/snapshot-controller github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner
   client=$(go list -m -f '{{.Dir}}' github.com/kubernetes-csi/external-snapshotter/client/v8)
@@ -101,7 +100,7 @@ build_module() {
   began=$(now)
   rm -rf "$out"
   mkdir -p "$out"
-  # One link at a time: one of these takes up to 2.6 GB.
+  # No two modules at a time: one link takes up to 2.6 GB.
   (cd "$TESTBED_HOME/modules/$module" && "build_$module" "$out") >&2 ||
     die "building $module failed; the messages above say why"
   touch "$out/.complete"
@@ -109,20 +108,15 @@ build_module() {
 }
 
 # make_image NAME-OF-FILE IMAGE USER ENTRYPOINT FILE:PATH...
-make_image() {
-  local file=$1 image=$2 user=$3 entrypoint=$4
-  shift 4
-  "$BIN/mkimg" -o "$IMAGES/$file.tar" -name "$image" -user "$user" -entrypoint "$entrypoint" "$@"
-}
+make_image() { "$BIN/mkimg" -o "$BIN/images/$1.tar" -name "$2" -user "$3" -entrypoint "$4" "${@:5}"; }
 
 # Images of these binaries under the names upstream gives them; the node imports them at start.
 make_images() {
   local applets
-  IMAGES=$BIN/images
-  mkdir -p "$IMAGES"
+  mkdir -p "$BIN/images"
   make_image pause registry.k8s.io/pause:3.6 65535:65535 /pause "$BIN/pause:/pause"
   applets=$(/bin/busybox --list | sed -n '/^busybox$/!s#^#/bin/#p' | paste -sd,)
-  make_image busybox docker.io/library/busybox:1 "" /bin/sh "/bin/busybox:/bin/busybox:$applets"
+  "$BIN/mkimg" -o "$BIN/images/busybox.tar" -name docker.io/library/busybox:1 -command sh "/bin/busybox:/bin/busybox:$applets"
   make_image operator quay.io/prometheus-operator/prometheus-operator:$OPERATOR_VERSION 65534 /bin/operator \
     "$BIN/operator:/bin/operator"
   make_image reloader quay.io/prometheus-operator/prometheus-config-reloader:$OPERATOR_VERSION 65534 \

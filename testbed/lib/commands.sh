@@ -10,7 +10,7 @@ declare -A SUMMARY=(
   [down]="end a testbed and remove all it made"
   [status]="show what runs"
   [shell]="an interactive shell inside, with kubectl set up"
-  [exec]="run a command inside: testbed exec [--name N] -- COMMAND ARG..."
+  [exec]="run a command inside; stdin, output, exit code and signals pass through"
 )
 COMMANDS=(build bin up stack unstack down status shell exec)
 

@@ -1,7 +1,7 @@
 // Command mkimg packs files into a container image archive of one layer, as `ctr images import` and `docker load`
 // read it. The same files give the same bytes: no times, owners or map orders get in.
 //
-//	mkimg -o OUT -name NAME [-entrypoint ARG]... [-user USER] FILE:PATH[:LINK,...]...
+//	mkimg -o OUT -name NAME [-entrypoint ARG]... [-command ARG]... [-user USER] FILE:PATH[:LINK,...]...
 //
 // Each FILE of the machine becomes PATH of the image, executable, with symbolic links LINK to it.
 package main
@@ -29,24 +29,35 @@ type list []string
 func (l *list) String() string     { return strings.Join(*l, " ") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
+// process is how the image's program runs, in the words of an image's configuration.
+type process struct {
+	User       string `json:",omitempty"`
+	Entrypoint list   `json:",omitempty"`
+	Command    list   `json:"Cmd,omitempty"`
+	Env        []string
+	WorkingDir string
+}
+
 func main() {
 	out := flag.String("o", "", "archive to write")
 	name := flag.String("name", "", "image name with tag, as pods call it")
-	user := flag.String("user", "", "user of the image, as UID or UID:GID; empty is root")
-	var entrypoint list
-	flag.Var(&entrypoint, "entrypoint", "entrypoint; once per argument")
+	var run process
+	flag.StringVar(&run.User, "user", "", "user of the image, as UID or UID:GID; empty is root")
+	flag.Var(&run.Entrypoint, "entrypoint", "entrypoint; once per argument")
+	flag.Var(&run.Command, "command", "command, which a pod's args replace; once per argument")
 	flag.Parse()
+	run.Env, run.WorkingDir = []string{"PATH=/bin"}, "/"
 	if *out == "" || *name == "" || flag.NArg() == 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := write(*out, *name, *user, entrypoint, flag.Args()); err != nil {
+	if err := write(*out, *name, run, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "mkimg:", err)
 		os.Exit(1)
 	}
 }
 
-func write(out, name, user string, entrypoint, files []string) error {
+func write(out, name string, run process, files []string) error {
 	layer, err := layerOf(files)
 	if err != nil {
 		return err
@@ -54,7 +65,7 @@ func write(out, name, user string, entrypoint, files []string) error {
 	config, err := json.Marshal(map[string]any{
 		"architecture": "amd64",
 		"os":           "linux",
-		"config":       map[string]any{"Entrypoint": entrypoint, "User": user, "Env": []string{"PATH=/bin"}, "WorkingDir": "/"},
+		"config":       run,
 		"rootfs":       map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + digest(layer)}},
 		"history":      []map[string]any{{"created_by": "mkimg"}},
 	})
