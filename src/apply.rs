@@ -55,7 +55,8 @@ pub async fn apply(
             reporter.event(&Event::Step { doing: format!("{}: creating {creates}", stage.stage.name) });
         }
         let writes = stage.steps.iter().filter(|step| step.decision == Decision::Create);
-        let mut writes = futures::stream::iter(writes.map(|step| write(&watch, step))).buffer_unordered(WRITES_IN_FLIGHT);
+        let mut writes =
+            futures::stream::iter(writes.map(|step| write(&watch, step))).buffer_unordered(WRITES_IN_FLIGHT);
         while let Some(written) = writes.next().await {
             match written {
                 Ok(()) => applied.created += 1,

@@ -115,18 +115,28 @@ impl Watch<'_> {
     }
 
     async fn established(&self, plan: &RestorePlan) -> Result<(), BarrierError> {
-        let wanted: BTreeSet<(String, String)> = of_kind(plan, GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"))
-            .filter_map(|manifest| {
-                let definition: Value = serde_json::from_str(manifest.json()).ok()?;
-                Some((text(&definition, "/spec/group")?.to_owned(), text(&definition, "/spec/names/kind")?.to_owned()))
-            })
-            .collect();
+        let wanted: BTreeSet<(String, String)> =
+            of_kind(plan, GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"))
+                .filter_map(|manifest| {
+                    let definition: Value = serde_json::from_str(manifest.json()).ok()?;
+                    Some((
+                        text(&definition, "/spec/group")?.to_owned(),
+                        text(&definition, "/spec/names/kind")?.to_owned(),
+                    ))
+                })
+                .collect();
         self.until("CustomResourceDefinitions", self.timeouts.established, async || {
             let served = self.cluster.served_kinds().await?;
-            let is_served =
-                |(group, kind): &&(String, String)| served.kinds.iter().any(|row| &row.group == group && &row.kind == kind);
-            let missing: Vec<&str> = wanted.iter().filter(|row| !is_served(row)).map(|(_, kind)| kind.as_str()).collect();
-            Ok(if missing.is_empty() { Look::Done(()) } else { Look::Not(format!("not served yet: {}", missing.join(", "))) })
+            let is_served = |(group, kind): &&(String, String)| {
+                served.kinds.iter().any(|row| &row.group == group && &row.kind == kind)
+            };
+            let missing: Vec<&str> =
+                wanted.iter().filter(|row| !is_served(row)).map(|(_, kind)| kind.as_str()).collect();
+            Ok(if missing.is_empty() {
+                Look::Done(())
+            } else {
+                Look::Not(format!("not served yet: {}", missing.join(", ")))
+            })
         })
         .await
     }
@@ -141,7 +151,12 @@ impl Watch<'_> {
                 Ok(if ready {
                     Look::Done(())
                 } else {
-                    Look::Not(error.map_or_else(|| "not ready to use yet".to_owned(), |error| format!("status.error: {error}")))
+                    Look::Not(
+                        error.map_or_else(
+                            || "not ready to use yet".to_owned(),
+                            |error| format!("status.error: {error}"),
+                        ),
+                    )
                 })
             })
             .await?;
@@ -198,8 +213,7 @@ impl Watch<'_> {
         for manifest in INSTANCE_KINDS.iter().flat_map(|kind| of_kind(plan, *kind)) {
             self.until(&manifest.key().to_string(), self.timeouts.instance_ready, async || {
                 let resource = self.cluster.get(manifest.key(), manifest.api_version()).await?;
-                let resource: Instance =
-                    resource.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+                let resource: Instance = resource.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
                 Ok(resource.look())
             })
             .await?;
@@ -307,14 +321,16 @@ mod tests {
 
     #[test]
     fn instance_is_ready_only_when_this_generation_is() {
-        let condition = |kind: &str, status: &str, generation: i64| {
-            json!({"type": kind, "status": status, "reason": "R", "observedGeneration": generation})
-        };
+        let condition = |kind: &str, status: &str, generation: i64| json!({"type": kind, "status": status, "reason": "R", "observedGeneration": generation});
         assert!(state(json!({})).unwrap().contains("not set Reconciled"));
-        assert_eq!(state(json!({"conditions": [condition("Reconciled", "True", 2), condition("Available", "True", 2)]})), None);
+        assert_eq!(
+            state(json!({"conditions": [condition("Reconciled", "True", 2), condition("Available", "True", 2)]})),
+            None
+        );
         let stale = json!({"conditions": [condition("Reconciled", "True", 1), condition("Available", "True", 2)]});
         assert!(state(stale).is_some());
-        let degraded = json!({"conditions": [condition("Reconciled", "True", 2), condition("Available", "Degraded", 2)]});
+        let degraded =
+            json!({"conditions": [condition("Reconciled", "True", 2), condition("Available", "Degraded", 2)]});
         assert_eq!(state(degraded).unwrap(), "Available is Degraded (R)");
     }
 }

@@ -185,9 +185,8 @@ mod tests {
 
     #[test]
     fn what_a_custom_resource_owns_is_left_out() {
-        let owner = |api, controller| {
-            json!({"metadata": {"ownerReferences": [{"apiVersion": api, "controller": controller}]}})
-        };
+        let owner =
+            |api, controller| json!({"metadata": {"ownerReferences": [{"apiVersion": api, "controller": controller}]}});
         assert!(verdict("Secret", "any", owner("monitoring.coreos.com/v1", false)).is_some());
         assert!(verdict("Pod", "any", owner("apps/v1", true)).is_some());
         assert_eq!(verdict("Secret", "any", owner("example.com/v1", false)), None);

@@ -68,7 +68,8 @@ fn cut(name: String) -> String {
     if name.len() <= LONGEST {
         return name;
     }
-    let sum = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let sum =
+        name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     let head: String = name.chars().take(LONGEST - 17).collect();
     format!("{head}-{sum:016x}")
 }

@@ -70,7 +70,8 @@ pub async fn backup(
 fn nothing_found() -> Refusal {
     Refusal {
         object: "cluster".to_owned(),
-        why: "no Prometheus Operator and no Prometheus, Alertmanager, ThanosRuler or agent resource was found".to_owned(),
+        why: "no Prometheus Operator and no Prometheus, Alertmanager, ThanosRuler or agent resource was found"
+            .to_owned(),
         fix: "promsafe discover shows what was looked at; check --kubeconfig, --context and --namespace".to_owned(),
     }
 }
@@ -138,7 +139,7 @@ fn class_for(volume: &DataVolume, classes: &[SnapshotClass]) -> Result<String, R
         ));
     };
     let fitting: Vec<&SnapshotClass> = classes.iter().filter(|class| &class.driver == driver).collect();
-    let defaults: Vec<&&SnapshotClass> = fitting.iter().filter(|class| class.is_default()).collect();
+    let defaults: Vec<&SnapshotClass> = fitting.iter().copied().filter(|class| class.is_default()).collect();
     match (fitting.as_slice(), defaults.as_slice()) {
         ([only], _) | (_, [only]) => Ok(only.metadata.name.clone()),
         ([], _) => Err(refusal(
@@ -146,7 +147,11 @@ fn class_for(volume: &DataVolume, classes: &[SnapshotClass]) -> Result<String, R
             "create a VolumeSnapshotClass with that driver; promsafe backup --volumes none saves the objects alone",
         )),
         (several, _) => Err(refusal(
-            format!("{} VolumeSnapshotClasses have its driver {driver} and not exactly one is the default: {}", several.len(), names(several)),
+            format!(
+                "{} VolumeSnapshotClasses have its driver {driver} and not exactly one is the default: {}",
+                several.len(),
+                names(several)
+            ),
             "annotate one with snapshot.storage.kubernetes.io/is-default-class=true",
         )),
     }
@@ -173,7 +178,8 @@ fn backup_accesses(namespaces: &BTreeSet<&str>) -> Vec<Access> {
         subresource: None,
         namespace: namespace.map(str::to_owned),
     };
-    let mut accesses = vec![access("get", "volumesnapshotcontents", None), access("patch", "volumesnapshotcontents", None)];
+    let mut accesses =
+        vec![access("get", "volumesnapshotcontents", None), access("patch", "volumesnapshotcontents", None)];
     for namespace in namespaces {
         for verb in ["create", "get", "list", "delete"] {
             accesses.push(access(verb, "volumesnapshots", Some(namespace)));
@@ -187,10 +193,8 @@ fn backup_accesses(namespaces: &BTreeSet<&str>) -> Vec<Access> {
 /// # Errors
 /// When the cluster cannot be asked.
 pub async fn restore(cluster: &Cluster, plan: &RestorePlan) -> Result<Vec<Refusal>, PreflightError> {
-    let creates: BTreeSet<(String, String, Option<String>)> = plan
-        .creates()
-        .map(|key: &ObjectKey| (key.group.clone(), key.plural.clone(), key.namespace.clone()))
-        .collect();
+    let creates: BTreeSet<(String, String, Option<String>)> =
+        plan.creates().map(|key: &ObjectKey| (key.group.clone(), key.plural.clone(), key.namespace.clone())).collect();
     let accesses = creates.into_iter().map(|(group, resource, namespace)| Access {
         verb: "create".to_owned(),
         group,
@@ -203,7 +207,8 @@ pub async fn restore(cluster: &Cluster, plan: &RestorePlan) -> Result<Vec<Refusa
 
 async fn forbidden(cluster: &Cluster, accesses: Vec<Access>) -> Result<Vec<Refusal>, PreflightError> {
     let reviews = futures::stream::iter(accesses.into_iter().map(async |access| {
-        let failed = |source| PreflightError { what: format!("permission to {} {}", access.verb, access.resource), source };
+        let failed =
+            |source| PreflightError { what: format!("permission to {} {}", access.verb, access.resource), source };
         let allowed = cluster.allowed(&access).await.map_err(failed)?;
         Ok::<_, PreflightError>((!allowed).then(|| not_allowed(&access)))
     }));
@@ -212,11 +217,15 @@ async fn forbidden(cluster: &Cluster, accesses: Vec<Access>) -> Result<Vec<Refus
 
 fn not_allowed(access: &Access) -> Refusal {
     let group = if access.group.is_empty() { String::new() } else { format!(".{}", access.group) };
-    let place = access.namespace.as_ref().map_or_else(|| "at cluster scope".to_owned(), |ns| format!("in namespace {ns}"));
+    let place =
+        access.namespace.as_ref().map_or_else(|| "at cluster scope".to_owned(), |ns| format!("in namespace {ns}"));
     Refusal {
         object: format!("{}{group}", access.resource),
         why: format!("no permission to {} {}{group} {place}", access.verb, access.resource),
-        fix: format!("grant the verb {} on {}{group} {place} to the account promsafe runs as", access.verb, access.resource),
+        fix: format!(
+            "grant the verb {} on {}{group} {place} to the account promsafe runs as",
+            access.verb, access.resource
+        ),
     }
 }
 

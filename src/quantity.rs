@@ -28,10 +28,8 @@ pub fn bytes(text: &str) -> Option<u64> {
     if let Ok(whole) = text.parse::<u64>() {
         return Some(whole);
     }
-    let (number, factor) = SUFFIXES
-        .iter()
-        .find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)))
-        .unwrap_or((text, 1.0));
+    let (number, factor) =
+        SUFFIXES.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor))).unwrap_or((text, 1.0));
     let amount = (number.parse::<f64>().ok()? * factor).ceil();
     (amount.is_finite() && amount >= 0.0 && amount < u64::MAX as f64).then_some(amount as u64)
 }
@@ -56,7 +54,9 @@ mod tests {
 
     #[test]
     fn quantities_are_read_as_kubernetes_reads_them() {
-        for (text, want) in [("2Gi", 2_147_483_648), ("1e3", 1000), ("1500m", 2), ("5G", 5_000_000_000), ("7", 7), ("1.5Ki", 1536)] {
+        for (text, want) in
+            [("2Gi", 2_147_483_648), ("1e3", 1000), ("1500m", 2), ("5G", 5_000_000_000), ("7", 7), ("1.5Ki", 1536)]
+        {
             assert_eq!(bytes(text), Some(want), "{text}");
         }
         for text in ["", "Gi", "-1", "nonsense", "1e400"] {

@@ -28,7 +28,11 @@ pub struct Released {
 ///
 /// # Errors
 /// When the cluster cannot be asked.
-pub(crate) async fn release(watch: &Watch<'_>, plan: &RestorePlan, mounted: &BTreeSet<(String, String)>) -> Result<Released, BarrierError> {
+pub(crate) async fn release(
+    watch: &Watch<'_>,
+    plan: &RestorePlan,
+    mounted: &BTreeSet<(String, String)>,
+) -> Result<Released, BarrierError> {
     let mut released = Released::default();
     if plan.restored_claims.is_empty() {
         return Ok(released);
@@ -73,7 +77,11 @@ struct Made {
     snapshot: String,
 }
 
-async fn made_by_restores(cluster: &Cluster, served: &ServedKinds, plan: &RestorePlan) -> Result<Vec<Made>, ClusterError> {
+async fn made_by_restores(
+    cluster: &Cluster,
+    served: &ServedKinds,
+    plan: &RestorePlan,
+) -> Result<Vec<Made>, ClusterError> {
     let selector = names::restore_selector(&plan.backup);
     let kind = |name: &'static str| served.find(GroupKind(SNAPSHOT_GROUP, name)).cloned();
     let (Some(snapshots), Some(contents)) = (kind("VolumeSnapshot"), kind("VolumeSnapshotContent")) else {
@@ -81,7 +89,12 @@ async fn made_by_restores(cluster: &Cluster, served: &ServedKinds, plan: &Restor
     };
     let mut made = Vec::new();
     for namespace in &plan.namespaces {
-        made.extend(listed(cluster, &snapshots, Some(namespace), &selector, "/metadata/name").await?.into_iter().map(Made::from));
+        made.extend(
+            listed(cluster, &snapshots, Some(namespace), &selector, "/metadata/name")
+                .await?
+                .into_iter()
+                .map(Made::from),
+        );
     }
     let all = listed(cluster, &contents, None, &selector, "/spec/volumeSnapshotRef/name").await?;
     // A restore of other namespaces of the same backup may be under way: only contents of ours.

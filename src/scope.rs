@@ -274,9 +274,11 @@ mod tests {
     fn role_is_in_once_its_binding_is_and_never_when_the_server_makes_it() {
         let mut facts = facts();
         let role = json!({"metadata": {"name": "r"}});
-        let default_role = json!({"metadata": {"name": "r", "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}});
+        let default_role =
+            json!({"metadata": {"name": "r", "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}});
         assert_eq!(role_of_a_binding(&facts, &role), None);
-        let key = ObjectKey::cluster_scoped("rbac.authorization.k8s.io", "ClusterRoleBinding", "clusterrolebindings", "b");
+        let key =
+            ObjectKey::cluster_scoped("rbac.authorization.k8s.io", "ClusterRoleBinding", "clusterrolebindings", "b");
         facts.learn(&key, &json!({"roleRef": {"kind": "ClusterRole", "name": "r"}}));
         assert!(role_of_a_binding(&facts, &role).is_some());
         assert_eq!(role_of_a_binding(&facts, &default_role), None);

@@ -64,10 +64,8 @@ pub async fn survey(
     record: &BackupRecord,
     manifests: &[CapturedManifest],
 ) -> Result<Target, SurveyError> {
-    let served = cluster
-        .served_kinds()
-        .await
-        .map_err(|source| SurveyError { object: "the kinds served".to_owned(), source })?;
+    let served =
+        cluster.served_kinds().await.map_err(|source| SurveyError { object: "the kinds served".to_owned(), source })?;
     let reads = futures::stream::iter(manifests.iter().map(|manifest| read(cluster, manifest)));
     let existing: BTreeMap<ObjectKey, CapturedManifest> = reads
         .buffer_unordered(READS_IN_FLIGHT)

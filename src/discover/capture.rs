@@ -40,7 +40,10 @@ impl Collected {
         reason: &str,
     ) -> Result<(), DiscoverError> {
         let home = self.facts.namespaces.clone();
-        self.take_namespaces(all.filter(|found| !found.key.namespace.as_ref().is_some_and(|ns| home.contains(ns))), reason)
+        self.take_namespaces(
+            all.filter(|found| !found.key.namespace.as_ref().is_some_and(|ns| home.contains(ns))),
+            reason,
+        )
     }
 
     /// Takes what the table of rules selects.

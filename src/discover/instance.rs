@@ -75,7 +75,8 @@ pub(super) fn find(custom: &[Found], everything: &[Found]) -> Result<Vec<Instanc
     let pods = pods_by_instance(everything)?;
     let mut instances = Vec::new();
     for found in custom {
-        let Some((_, kind, port)) = KINDS.iter().find(|(name, ..)| found.key.is(GroupKind(OPERATOR_GROUP, name))) else {
+        let Some((_, kind, port)) = KINDS.iter().find(|(name, ..)| found.key.is(GroupKind(OPERATOR_GROUP, name)))
+        else {
             continue;
         };
         let spec = found.pick::<Resource>()?.spec;

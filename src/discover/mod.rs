@@ -25,12 +25,6 @@ pub struct Scope {
     pub namespaces: Vec<String>,
 }
 
-impl Scope {
-    fn holds(&self, namespace: &str) -> bool {
-        self.namespaces.is_empty() || self.namespaces.iter().any(|asked| asked == namespace)
-    }
-}
-
 /// Discovery failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
@@ -70,8 +64,10 @@ pub async fn discover(
     reporter: &dyn Reporter,
 ) -> Result<(Inventory, ServedKinds), DiscoverError> {
     reporter.event(&Event::Step { doing: "looking for Prometheus, its operator and all they need".to_owned() });
-    let served =
-        cluster.served_kinds().await.map_err(|source| DiscoverError::List { what: "the kinds served".into(), source })?;
+    let served = cluster
+        .served_kinds()
+        .await
+        .map_err(|source| DiscoverError::List { what: "the kinds served".into(), source })?;
     let lister = Lister { cluster, served: &served };
     lister.check_namespaces(scope).await?;
 
@@ -113,8 +109,7 @@ pub(crate) struct Found {
 
 impl Found {
     fn pick<T: serde::de::DeserializeOwned>(&self) -> Result<T, DiscoverError> {
-        serde_json::from_str(&self.text)
-            .map_err(|source| DiscoverError::Read { object: self.key.to_string(), source })
+        serde_json::from_str(&self.text).map_err(|source| DiscoverError::Read { object: self.key.to_string(), source })
     }
 
     fn why_left_out(&self) -> Result<Option<&'static str>, DiscoverError> {

@@ -76,7 +76,10 @@ mod tests {
 
     #[test]
     fn port_of_a_registry_is_no_tag() {
-        assert_eq!(image_path("registry:5000/prometheus-operator/prometheus-operator"), "registry:5000/prometheus-operator/prometheus-operator");
+        assert_eq!(
+            image_path("registry:5000/prometheus-operator/prometheus-operator"),
+            "registry:5000/prometheus-operator/prometheus-operator"
+        );
         assert_eq!(image_tag("registry:5000/x/prometheus-operator"), None);
         assert_eq!(image_tag("r/x/prometheus-operator:v0.93.0@sha256:00").as_deref(), Some("v0.93.0"));
     }

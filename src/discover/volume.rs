@@ -126,7 +126,8 @@ async fn volume(
     let namespace = found.key.namespace.clone().unwrap_or_default();
     let pod = mounts.get(&(namespace.clone(), found.key.name.clone())).cloned();
     let used_by = pod.as_ref().and_then(|pod| {
-        let uses = |instance: &&Instance| instance.key.namespace.as_ref() == Some(&namespace) && instance.pods.contains(pod);
+        let uses =
+            |instance: &&Instance| instance.key.namespace.as_ref() == Some(&namespace) && instance.pods.contains(pod);
         instances.iter().find(uses).map(|instance| instance.key.to_string())
     });
     let csi = match &claim.spec.volume_name {

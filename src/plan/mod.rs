@@ -152,7 +152,11 @@ fn decide(
     let decision = match target.existing.get(&manifest.key) {
         Some(existing) => {
             let there = RestorableManifest::from_captured(existing)?;
-            if there.json() == wanted.json() { Decision::Unchanged } else { Decision::Kept(differing_fields(&wanted, &there)) }
+            if there.json() == wanted.json() {
+                Decision::Unchanged
+            } else {
+                Decision::Kept(differing_fields(&wanted, &there))
+            }
         }
         None if target.served.of(&manifest.key).is_some() || chosen.defines(&manifest.key, request) => Decision::Create,
         None => Decision::Impossible(format!(

@@ -136,6 +136,8 @@ command_status() {
         { split($3, ready, "/"); total[$1]++; good[$1] += ready[1] == ready[2] }
         END { for (n in total) printf "    %-20s %d/%d\n", n, good[n], total[n] }' | sort
     fi
+  elif is_locked "$STATE/.lock-$NAME"; then
+    echo "testbed '$NAME' is being started or ended by another command"
   elif [[ -d $WORK ]]; then
     echo "testbed '$NAME' is half up: 'testbed up --name $NAME' starts it anew, 'testbed down --name $NAME' clears it"
   else

@@ -1,5 +1,5 @@
 # Names, paths, messages, and waiting: what every part uses. Knows nothing of Kubernetes.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/promsafe-testbed
 STATE=${XDG_STATE_HOME:-$HOME/.local/state}/promsafe-testbed
@@ -48,24 +48,29 @@ wait_for() {
   done
 }
 
-# with_lock FILE COMMAND...: one at a time; the lock is not inherited by what the command leaves running (it closes fd 9).
+# with_lock FILE COMMAND...: one at a time. What the command leaves running must not inherit the lock: it closes fd 9.
 with_lock() {
   local file=$1
   shift
   mkdir -p "$(dirname "$file")"
   exec 9>"$file"
   flock --nonblock 9 || { say "waiting for another testbed command to finish"; flock 9; }
+  until [[ $file -ef /proc/self/fd/9 ]]; do # the one that had it removed the file
+    exec 9>"$file"
+    flock 9
+  done
   "$@"
   exec 9>&-
 }
 
+is_locked() { [[ -e $1 ]] && ! flock --nonblock "$1" true; }
+
 # A process is named by pid and start time, so a reused pid is never taken for it. The file holds both.
 start_time_of() {
-  local stat
+  local stat fields
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-  stat=${stat##*) }
-  set -- $stat
-  [[ $1 != Z ]] && echo "${20}"
+  read -ra fields <<<"${stat##*) }" # from the third field on: the second may hold spaces
+  [[ ${fields[0]} != Z ]] && echo "${fields[19]}"
 }
 recorded_pid() {
   local pid start

@@ -50,7 +50,7 @@ run_inside() {
   while true; do
     SIGNALLED=no
     code=0
-    wait "$ENTERED" || code=$?
+    wait "$ENTERED" 2>/dev/null || code=$? # silent where the shell would tell of a command's death
     [[ $SIGNALLED == yes ]] || exit "$code"
   done
 }

@@ -5,11 +5,8 @@ set -euo pipefail
 
 # Before /proc is mounted anew it shows the pids that the outside sees.
 read -r stat </proc/self/stat
-outer_pid=${stat%% *}
-stat=${stat##*) }
-set -- $stat
-echo "$outer_pid ${20}" >"$WORK/init.pid"
-shift $#
+read -ra fields <<<"${stat##*) }"
+echo "${stat%% *} ${fields[19]}" >"$WORK/init.pid"
 
 NODE_IP=10.88.0.1
 DRIVER=btrfs.csi.promsafe.test

@@ -56,8 +56,9 @@ start_node() {
   export NAME WORK BIN TESTBED_HOME S3_ACCESS_KEY S3_SECRET_KEY
   # shellcheck disable=SC2016
   setsid bash -c '
-    read -r stat </proc/self/stat; pid=${stat%% *}; stat=${stat##*) }; set -- $stat
-    echo "$pid ${20}" >"$WORK/node.pid"
+    read -r stat </proc/self/stat
+    read -ra fields <<<"${stat##*) }"
+    echo "${stat%% *} ${fields[19]}" >"$WORK/node.pid"
     exec unshare --mount --net --pid --fork --kill-child --propagation private "$TESTBED_HOME/lib/node-init.sh"
   ' >"$WORK/node.log" 2>&1 </dev/null 9>&- &
   wait_for 5 test -s "$WORK/node.pid" || die "the node did not start; see $WORK/node.log"

@@ -90,10 +90,11 @@ stack_is_ready() {
     [[ $(kubectl -n prometheus-operator get deployment prometheus-operator -o 'jsonpath={.status.readyReplicas}') == 1 ]]
 }
 
-# series_at REPLICA TIME: how many seeded series the replica has at that time.
+# history_is_visible REPLICA TIME: the replica has all 300 seeded series at that time.
 history_is_visible() {
-  local path=api/v1/query?query=count%28%7B__name__%3D~%22seed_.%2B%22%7D%29
-  [[ $(kubectl get --raw "/api/v1/namespaces/monitoring/pods/prometheus-k8s-$1:9090/proxy/$path&time=$2") == *'"300"'* ]]
+  local query='count%28%7B__name__%3D~%22seed_.%2B%22%7D%29' # count({__name__=~"seed_.+"})
+  local prometheus=/api/v1/namespaces/monitoring/pods/prometheus-k8s-$1:9090/proxy
+  [[ $(kubectl get --raw "$prometheus/api/v1/query?query=$query&time=$2") == *'"300"'* ]]
 }
 
 apply_stack() {
