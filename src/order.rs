@@ -253,3 +253,129 @@ pub fn stage_of(key: &ObjectKey) -> usize {
     };
     STAGES.iter().position(lists).unwrap_or(REST)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fmt::Write;
+    use std::path::Path;
+
+    use super::*;
+    use crate::sanitise;
+
+    fn stage(group: &str, kind: &str) -> &'static str {
+        STAGES[stage_of(&ObjectKey::cluster_scoped(group, kind, "any", "x"))].name
+    }
+
+    #[test]
+    fn every_kind_is_in_one_stage() {
+        let mut seen = BTreeSet::new();
+        for stage in STAGES {
+            if let Kinds::Listed(kinds) = stage.kinds {
+                for kind in kinds {
+                    assert!(seen.insert(kind), "{kind} is listed twice");
+                    assert_eq!(self::stage(kind.0, kind.1), stage.name);
+                }
+            }
+        }
+        let rests = STAGES.iter().filter(|stage| matches!(stage.kinds, Kinds::Rest)).count();
+        assert_eq!(rests, 1, "stages that take the rest");
+    }
+
+    #[test]
+    fn names_of_stages_are_unique() {
+        assert_eq!(STAGES.iter().map(|stage| stage.name).collect::<BTreeSet<_>>().len(), STAGES.len());
+    }
+
+    #[test]
+    fn kinds_of_others_are_the_rest() {
+        assert_eq!(stage("cert-manager.io", "Certificate"), "rest");
+        assert_eq!(stage("serving.knative.dev", "Service"), "rest");
+        assert_eq!(stage("", "Service"), "configuration");
+    }
+
+    /// Each pair is a restore that fails, or loses data, the other way round.
+    #[test]
+    fn what_is_needed_comes_first() {
+        let at = |(group, kind): (&str, &str)| stage_of(&ObjectKey::cluster_scoped(group, kind, "any", "x"));
+        let monitoring = "monitoring.coreos.com";
+        for (first, then) in [
+            (("", "Namespace"), ("", "ServiceAccount")),
+            (("apiextensions.k8s.io", "CustomResourceDefinition"), (SNAPSHOT, "VolumeSnapshotClass")),
+            (("", "ServiceAccount"), ("", "Secret")),
+            ((RBAC, "ClusterRole"), (RBAC, "ClusterRoleBinding")),
+            (("", "Secret"), (APPS, "Deployment")),
+            ((SNAPSHOT, "VolumeSnapshotContent"), (SNAPSHOT, "VolumeSnapshot")),
+            ((SNAPSHOT, "VolumeSnapshot"), ("", "PersistentVolumeClaim")),
+            (("", "PersistentVolumeClaim"), (APPS, "StatefulSet")),
+            (("", "PersistentVolumeClaim"), (monitoring, "Prometheus")),
+            ((monitoring, "PrometheusRule"), (monitoring, "Prometheus")),
+            ((APPS, "Deployment"), (monitoring, "Prometheus")),
+            ((monitoring, "PrometheusRule"), (ADMISSION, "ValidatingWebhookConfiguration")),
+            ((APPS, "Deployment"), ("apiregistration.k8s.io", "APIService")),
+        ] {
+            assert!(at(first) < at(then), "{first:?} before {then:?}");
+        }
+    }
+
+    fn names(kinds: &[GroupKind]) -> String {
+        kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Text in a cell of a Markdown table.
+    fn cell(text: &str) -> String {
+        text.replace('|', "\\|").replace('<', "\\<")
+    }
+
+    fn rendered() -> String {
+        let mut page = String::from(
+            "# Restore order, and what is stripped\n\n\
+             Printed from `src/order.rs` and `src/sanitise/` by a test; `UPDATE_DOCS=1 cargo test docs_` writes it anew.\n\n\
+             ## Restore order\n\n\
+             Objects of one stage are written together. A barrier that fails ends the restore; running it again goes on \
+             from there.\n\n\
+             | # | stage | kinds | because |\n|---|---|---|---|\n",
+        );
+        for (index, stage) in STAGES.iter().enumerate() {
+            let wait = |page: &mut String, barrier: Barrier| {
+                if let Some(what) = barrier.waits_for() {
+                    writeln!(page, "| | *wait* | | until {} |", cell(what)).unwrap();
+                }
+            };
+            let kinds = match stage.kinds {
+                Kinds::Listed(kinds) => names(kinds),
+                Kinds::Rest => "every other kind".to_owned(),
+            };
+            wait(&mut page, stage.before);
+            writeln!(page, "| {} | {} | {kinds} | {} |", index + 1, stage.name, cell(stage.because)).unwrap();
+            wait(&mut page, stage.barrier);
+        }
+        page.push_str(
+            "\n## What is stripped\n\n\
+             From every manifest before it is created again, and from the live object it is compared with: equal texts \
+             mean that there is nothing to do. Rows are applied from top to bottom.\n\n\
+             | kinds | what | because |\n|---|---|---|\n",
+        );
+        for rule in sanitise::rules() {
+            let kinds = match rule.kinds {
+                sanitise::Kinds::Every => "every kind".to_owned(),
+                sanitise::Kinds::Only(kinds) => names(kinds),
+            };
+            writeln!(page, "| {kinds} | {} | {} |", cell(rule.what), cell(rule.because)).unwrap();
+        }
+        page
+    }
+
+    #[test]
+    fn docs_restore_order_is_current() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/restore-order.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, rendered()).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == rendered(),
+            "docs/restore-order.md is not what the tables say; run: UPDATE_DOCS=1 cargo test docs_"
+        );
+    }
+}

@@ -4,11 +4,12 @@
 //! and of a live one, so equal texts mean that a restore has nothing to do. Must not know the plan, the cluster or the
 //! store; the loop over the table names no kind.
 
-mod certificates;
 mod claim;
+mod definition;
 mod difference;
 mod fields;
 mod metadata;
+mod monitoring;
 mod namespace;
 mod pod;
 mod role;
@@ -16,6 +17,7 @@ mod rule;
 mod secret;
 mod service;
 mod service_account;
+mod webhook;
 mod workload;
 
 use std::fmt;
@@ -35,7 +37,9 @@ const TABLE: &[&[Rule]] = &[
     secret::RULES,
     service::RULES,
     claim::RULES,
-    certificates::RULES,
+    definition::RULES,
+    webhook::RULES,
+    monitoring::RULES,
     pod::RULES,
     workload::RULES,
     metadata::RULES,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fields::{Object, list_at, remove, remove_empty};
+use super::fields::{ANNOTATIONS, LABELS, Object, list_at, remove, remove_empty};
 use super::rule::{Kinds, Rule};
 use crate::model::GroupKind;
 
@@ -30,6 +30,16 @@ pub(super) const RULES: &[Rule] = &[
         what: "volume kube-api-access-<5 characters> and its mounts",
         because: "admission adds it under a new name (plugin/pkg/admission/serviceaccount)",
         strip: remove_token_volume,
+    },
+    Rule {
+        kinds: POD,
+        what: "annotation kubernetes.io/limit-ranger, labels topology.kubernetes.io/zone and region",
+        because: "admission notes the defaults it filled in and the place of the node \
+                  (plugin/pkg/admission/limitranger, podtopologylabels)",
+        strip: |object| {
+            remove(object, ANNOTATIONS, &["kubernetes.io/limit-ranger"]);
+            remove(object, LABELS, &["topology.kubernetes.io/zone", "topology.kubernetes.io/region"]);
+        },
     },
     Rule {
         kinds: POD,

@@ -9,7 +9,7 @@ use super::fields::{ANNOTATIONS, Object, at, list_at, object_at, remove};
 use super::rule::{Kinds, Rule};
 use crate::model::GroupKind;
 
-/// Annotations by which a controller is told to write the caBundle: cert-manager `cainjector`, OpenShift `service-ca`.
+/// Annotations by which a controller is told to write the caBundle: cert-manager `cainjector`, `service-ca` of `OpenShift`.
 const INJECTORS: &[&str] = &[
     "cert-manager.io/inject-ca-from",
     "cert-manager.io/inject-ca-from-secret",
@@ -17,30 +17,18 @@ const INJECTORS: &[&str] = &[
     "service.beta.openshift.io/inject-cabundle",
 ];
 
-pub(super) const RULES: &[Rule] = &[
-    Rule {
-        kinds: Kinds::Only(&[
-            GroupKind("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
-            GroupKind("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
-            GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"),
-            GroupKind("apiregistration.k8s.io", "APIService"),
-        ]),
-        what: "caBundle, when an annotation tells cert-manager or OpenShift to inject it (else it is kept, as a pair \
+pub(super) const RULES: &[Rule] = &[Rule {
+    kinds: Kinds::Only(&[
+        GroupKind("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+        GroupKind("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+        GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"),
+        GroupKind("apiregistration.k8s.io", "APIService"),
+    ]),
+    what: "caBundle, when an annotation tells cert-manager or OpenShift to inject it (else it is kept, as a pair \
                with its Secret)",
-        because: "the injector writes the bundle of the certificate it issues here; the old one would be refused",
-        strip: remove_injected_bundle,
-    },
-    Rule {
-        kinds: Kinds::Only(&[GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")]),
-        what: "spec.preserveUnknownFields when false",
-        because: "the default of apiextensions.k8s.io/v1, served by some versions and left out by others",
-        strip: |object| {
-            if at(object, &["spec", "preserveUnknownFields"]) == Some(&Value::Bool(false)) {
-                remove(object, &["spec"], &["preserveUnknownFields"]);
-            }
-        },
-    },
-];
+    because: "the injector writes the bundle of the certificate it issues here; the old one would be refused",
+    strip: remove_injected_bundle,
+}];
 
 fn remove_injected_bundle(object: &mut Object) {
     let injected = at(object, ANNOTATIONS)
