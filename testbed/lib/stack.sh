@@ -134,6 +134,7 @@ delete_stack() {
   operator_crds | xargs -r kubectl delete --ignore-not-found --wait=false >/dev/null || true
   kubectl delete --ignore-not-found clusterrole/prometheus-operator clusterrolebinding/prometheus-operator \
     clusterrole/prometheus clusterrolebinding/prometheus >/dev/null
+  volumes_of_stack Retain | xargs -r kubectl delete pv --ignore-not-found --wait=false >/dev/null
   wait_for 120 stack_is_gone || die "the stack is not gone after 2 minutes; see: kubectl get namespaces,crd,pv"
   # The classes last: deleting a volume or snapshot may look into its class.
   kubectl delete --ignore-not-found -f "$STACK/classes.yaml" >/dev/null
@@ -145,12 +146,16 @@ empty_namespace() {
   kubectl -n "$1" delete pods --all --grace-period=1 --wait=false >/dev/null 2>&1 || true
 }
 
+# volumes_of_stack POLICY: names of the volumes with that reclaim policy whose claims are or were in the stack's namespaces.
+volumes_of_stack() {
+  kubectl get pv -o 'jsonpath={range .items[*]}{.metadata.name} {.spec.claimRef.namespace} {.spec.persistentVolumeReclaimPolicy}{"\n"}{end}' |
+    awk -v names="${NAMESPACES[*]}" -v policy="$1" 'index(" " names " ", " " $2 " ") && $3 == policy { print $1 }'
+}
+
 stack_is_gone() {
-  local volumes
   [[ -z $(kubectl get namespaces "${NAMESPACES[@]}" --ignore-not-found -o name) ]] || return 1
   ! operator_crds >/dev/null || return 1
-  volumes=$(kubectl get pv -o 'jsonpath={range .items[*]}{.spec.claimRef.namespace}{"\n"}{end}')
-  ! grep -qxF "$(printf '%s\n' "${NAMESPACES[@]}")" <<<"$volumes"
+  [[ -z $(volumes_of_stack Retain) && -z $(volumes_of_stack Delete) ]]
 }
 
 # --- present
