@@ -20,7 +20,7 @@ use crate::model::{
 use crate::preflight::{self, PreflightError, VolumeMode};
 use crate::reach;
 use crate::snapshots::{self, GivenUp, SnapshotError, Wanted};
-use crate::store::{Store, StoreError};
+use crate::store::{CreateOnly, Store, StoreError};
 use crate::words;
 
 /// What is asked for.
@@ -109,11 +109,15 @@ pub async fn backup(
     interrupted: impl Future<Output = ()>,
 ) -> Result<BackupOutcome, BackupError> {
     let begun = Instant::now();
-    let (identity, (inventory, served), ()) = tokio::try_join!(
+    let (identity, (inventory, served), create_only) = tokio::try_join!(
         async { cluster.identity().await.map_err(BackupError::LookAt) },
         async { discover(cluster, &request.scope, reporter).await.map_err(BackupError::Discover) },
         async { store.check_writable().await.map_err(BackupError::Store) },
     )?;
+    if create_only == CreateOnly::Ignored {
+        let doing = format!("{} does not refuse to overwrite (If-None-Match): only unique names protect", store.url());
+        reporter.event(&Event::Step { doing });
+    }
     let checked = preflight::backup(cluster, &inventory, &served, request.mode).await.map_err(BackupError::Preflight)?;
     let wanted = checked.map_err(BackupError::Refused)?;
     let namespaces = inventory.namespaces.clone();

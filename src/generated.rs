@@ -35,6 +35,21 @@ pub struct Marks {
     metadata: Metadata,
     #[serde(default, rename = "type")]
     secret_type: Option<String>,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    conditions: Vec<Condition>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    r#type: String,
+    status: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -105,6 +120,11 @@ pub const ROWS: &[Row] = &[
         verdict: Verdict::LeaveOut,
         because: "token made by Kubernetes for a service account",
     },
+    Row {
+        matches: |key, marks| key.is(GroupKind("batch", "Job")) && marks.has_finished(),
+        verdict: Verdict::LeaveOut,
+        because: "a finished Job would run again",
+    },
 ];
 
 /// Kinds that live only as long as what they describe.
@@ -137,6 +157,12 @@ impl Marks {
         ["managed-by", "app.kubernetes.io/managed-by"]
             .iter()
             .any(|label| self.metadata.labels.get(*label).is_some_and(|by| by == "prometheus-operator"))
+    }
+
+    /// batch/v1 `JobConditionType`: either one is final.
+    fn has_finished(&self) -> bool {
+        let is_final = |condition: &&Condition| matches!(condition.r#type.as_str(), "Complete" | "Failed");
+        self.status.conditions.iter().filter(is_final).any(|condition| condition.status == "True")
     }
 
     fn is_an_automatic_token(&self) -> bool {

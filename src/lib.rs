@@ -4,22 +4,40 @@
 pub mod model;
 
 // L1: knowledge. Pure, synchronous, no clock, no client crate.
+pub mod bundle;
 pub mod generated;
+pub mod layout;
 pub mod names;
 pub mod order;
 pub mod plan;
+pub mod proof;
 pub mod quantity;
 pub mod sanitise;
 pub mod scope;
+pub mod words;
 
 // L2: gateways, the only ones that talk to the outside. They do not know each other.
 pub mod cluster;
+pub mod prometheus_api;
+pub mod store;
 
 // L3: procedures. Talk through the gateways, decide with the knowledge.
 pub mod apply;
 pub mod barrier;
+pub mod confirm;
 pub mod discover;
+pub mod fingerprint;
 pub mod preflight;
+pub mod reach;
 pub mod release;
 pub mod snapshots;
 pub mod survey;
+
+// L4: pipelines.
+pub mod backup;
+pub mod list;
+pub mod restore;
+
+// L5: words, flags, exit codes.
+pub mod cli;
+pub mod report;

@@ -51,9 +51,9 @@ impl Facts {
         }
         if let Some(role) = text(value, "/roleRef/name") {
             match (text(value, "/roleRef/kind"), &key.namespace) {
-                (Some("Role"), Some(namespace)) => drop(self.roles.insert((namespace.clone(), role.to_owned()))),
-                _ => drop(self.cluster_roles.insert(role.to_owned())),
-            }
+                (Some("Role"), Some(namespace)) => self.roles.insert((namespace.clone(), role.to_owned())),
+                _ => self.cluster_roles.insert(role.to_owned()),
+            };
         }
         if let Some(driver) = text(value, "/provisioner") {
             self.drivers.insert(driver.to_owned());
@@ -71,10 +71,14 @@ impl Facts {
         match value {
             Value::Object(fields) => {
                 for (name, field) in fields {
-                    match (name.as_str(), field) {
-                        ("storageClassName", Value::String(class)) => drop(self.storage_classes.insert(class.clone())),
-                        ("priorityClassName", Value::String(class)) => {
-                            drop(self.priority_classes.insert(class.clone()));
+                    let known = match name.as_str() {
+                        "storageClassName" => Some(&mut self.storage_classes),
+                        "priorityClassName" => Some(&mut self.priority_classes),
+                        _ => None,
+                    };
+                    match (known, field) {
+                        (Some(known), Value::String(class)) => {
+                            known.insert(class.clone());
                         }
                         _ => self.walk(field),
                     }

@@ -50,7 +50,7 @@ pub const CODES: &[(Exit, &str)] = &[
 ];
 
 /// The end of every `--help`.
-pub fn help() -> String {
+pub(super) fn help() -> String {
     let rows: Vec<String> = CODES.iter().map(|(code, meaning)| format!("  {:>3}  {meaning}", *code as u8)).collect();
     format!("Exit codes:\n{}", rows.join("\n"))
 }
