@@ -1,3 +1,6 @@
 //! promsafe: backup and restore of Prometheus on Kubernetes, with proof. Modules in layer order; arrows point down only.
 
 pub mod model;
+
+pub mod bundle;
+pub mod layout;
