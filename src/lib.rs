@@ -4,3 +4,5 @@ pub mod model;
 
 pub mod bundle;
 pub mod layout;
+
+pub mod store;
