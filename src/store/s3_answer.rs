@@ -81,7 +81,10 @@ fn meaning(code: &str, status: u16) -> (Meaning, bool) {
         ("ConditionalRequestConflict", _) => (Meaning::Other, true),
         ("PreconditionFailed", _) | (_, 412) => (Meaning::Exists, false),
         ("InvalidRange", _) | (_, 416) => (Meaning::BehindEnd, false),
-        ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) | (_, 401 | 403) => (Meaning::Denied, false),
+        // The last is what versitygw says of an access key it does not know, with 404.
+        ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "XAdminUserNotFound", _) | (_, 401 | 403) => {
+            (Meaning::Denied, false)
+        }
         ("SlowDown" | "RequestTimeout", _) | (_, 429 | 502..=504) => (Meaning::Unreachable, true),
         (_, 500) => (Meaning::Other, true),
         _ => (Meaning::Other, false),
@@ -101,6 +104,7 @@ mod tests {
             ("ConditionalRequestConflict", 409, (Meaning::Other, true)),
             ("InvalidAccessKeyId", 403, (Meaning::Denied, false)),
             ("ExpiredToken", 400, (Meaning::Denied, false)),
+            ("XAdminUserNotFound", 404, (Meaning::Denied, false)),
             ("SlowDown", 503, (Meaning::Unreachable, true)),
             ("InternalError", 500, (Meaning::Other, true)),
             ("EntityTooLarge", 400, (Meaning::Other, false)),

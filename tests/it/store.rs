@@ -123,3 +123,19 @@ fn a_server_that_never_answers_is_given_up() {
         assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
     });
 }
+
+#[test]
+fn a_write_whose_answer_is_lost_is_not_mistaken_for_another_ones() {
+    with_credentials("store::a_write_whose_answer_is_lost_is_not_mistaken_for_another_ones", async {
+        let server = S3Server::that_loses_its_first_answer().await;
+        let store = open(&server, "").await;
+        store.backend().put_new("key", b"mine".to_vec()).await.unwrap();
+        assert_eq!(store.backend().get("key").await.unwrap().unwrap(), b"mine");
+
+        let server = S3Server::that_loses_its_first_answer().await;
+        std::fs::write(server.bucket_directory().join("key"), "theirs").unwrap();
+        let refused = open(&server, "").await.backend().put_new("key", b"mine".to_vec()).await;
+        assert!(matches!(refused, Err(StoreError::AlreadyExists { .. })), "{refused:?}");
+        assert_eq!(std::fs::read(server.bucket_directory().join("key")).unwrap(), b"theirs");
+    });
+}

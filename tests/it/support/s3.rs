@@ -3,7 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use promsafe::model::Timeouts;
 use promsafe::store::{PathStyle, StoreOptions};
@@ -53,26 +57,41 @@ pub(crate) struct S3Server {
 impl S3Server {
     /// Starts it. It stops when dropped.
     pub(crate) async fn start() -> Self {
-        Self::with_secret(SECRET_ACCESS_KEY).await
+        Self::with(SECRET_ACCESS_KEY, 0).await
     }
 
     /// Starts one that expects another secret than the tests' credentials have.
     pub(crate) async fn that_refuses_us() -> Self {
-        Self::with_secret("another").await
+        Self::with("another", 0).await
     }
 
-    async fn with_secret(secret: &str) -> Self {
+    /// Starts one that does what its first request asks, and breaks the connection instead of answering.
+    pub(crate) async fn that_loses_its_first_answer() -> Self {
+        Self::with(SECRET_ACCESS_KEY, 1).await
+    }
+
+    async fn with(secret: &str, lost_answers: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("bucket")).unwrap();
         let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(directory.path()).unwrap());
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, secret));
         let service = service.build();
+        let answered = Arc::new(AtomicUsize::new(0));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
+                let (service, answered) = (service.clone(), Arc::clone(&answered));
+                let answer = service_fn(move |request: hyper::Request<Incoming>| {
+                    let (answer, answered) = (Service::call(&service, request), Arc::clone(&answered));
+                    async move {
+                        let answer = answer.await.map_err(std::io::Error::other)?;
+                        let lost = answered.fetch_add(1, Ordering::SeqCst) < lost_answers;
+                        if lost { Err(std::io::Error::other("lost")) } else { Ok(answer) }
+                    }
+                });
                 let server = hyper::server::conn::http1::Builder::new();
-                tokio::spawn(server.serve_connection(TokioIo::new(socket), service.clone()));
+                tokio::spawn(server.serve_connection(TokioIo::new(socket), answer));
             }
         });
         Self { directory, address, task }
