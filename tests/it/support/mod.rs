@@ -1,0 +1,3 @@
+//! What several tests need: servers and clusters to talk to.
+
+pub(crate) mod prometheus;
