@@ -10,7 +10,7 @@ use promsafe::prometheus_api::PrometheusApi;
 use promsafe::proof::{Confirmation, PodProof, Tally, gap_in_words};
 use promsafe::{confirm, fingerprint};
 
-use crate::support::prometheus::{Prometheus, copy_directory, seed};
+use crate::support::prometheus::{Compaction, Prometheus, copy_directory, seed};
 
 /// A Prometheus that was asked and then killed, and a copy of what it left on its disk.
 struct Killed {
@@ -24,7 +24,7 @@ async fn killed() -> Killed {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     seed(&data, 0);
-    let prometheus = Prometheus::start(&data).await;
+    let prometheus = Prometheus::start(&data, Compaction::Off).await;
     prometheus
         .until("recording its rule", async |api| {
             api.query_value("job:up:sum", Timestamp::now()).await.unwrap().as_deref() == Some("1")
@@ -41,8 +41,12 @@ async fn killed() -> Killed {
     Killed { copy, cut_at, then, _directory: directory }
 }
 
-async fn confirmed(killed: &Killed, data: &Path, within: Duration) -> PodProof {
-    let restored = Prometheus::start(data).await;
+async fn confirmed(killed: &Killed, data: &Path) -> PodProof {
+    let restored = Prometheus::start(data, Compaction::On).await;
+    asked(killed, &restored, BRIEF).await
+}
+
+async fn asked(killed: &Killed, restored: &Prometheus, within: Duration) -> PodProof {
     let timeouts = Timeouts { prometheus_answer: within, poll: Duration::from_millis(50), ..Timeouts::default() };
     confirm::pod(&restored.api(), &killed.then, Some(killed.cut_at), &timeouts, &Silent).await
 }
@@ -67,12 +71,20 @@ async fn crash_consistent_copy_holds_with_a_small_gap() {
     assert_eq!(killed.then.rule_groups, ["recording: job:up:sum"]);
     assert_eq!(killed.then.scrape_pools, ["self"]);
 
-    let proof = confirmed(&killed, &killed.copy, PATIENT).await;
+    let restored = Prometheus::start(&killed.copy, Compaction::On).await;
+    let proof = asked(&killed, &restored, PATIENT).await;
     assert!(proof.holds(), "{:?}", proof.differences);
     assert_eq!(proof.blocks, Tally { then: 6, now: 6 });
     assert_eq!(proof.probes, Tally { then: 72, now: 72 });
     let gap = proof.gap_seconds.unwrap();
     assert!(gap > 0.0 && gap < 5.0, "{}", gap_in_words(proof.gap_seconds));
+
+    restored
+        .until("compacting", async |api| api.blocks().await.unwrap().unwrap().len() < killed.then.blocks.len())
+        .await;
+    let proof = asked(&killed, &restored, PATIENT).await;
+    assert!(proof.holds(), "{:?}", proof.differences);
+    assert_eq!(proof.blocks, Tally { then: 6, now: 6 });
 }
 
 #[tokio::test]
@@ -80,7 +92,7 @@ async fn copy_without_one_block_does_not_hold_and_names_it() {
     let killed = killed().await;
     let lost = blocks_in(&killed.copy).remove(3);
     std::fs::remove_dir_all(&lost).unwrap();
-    let proof = confirmed(&killed, &killed.copy, BRIEF).await;
+    let proof = confirmed(&killed, &killed.copy).await;
     assert!(!proof.holds() && !proof.history_holds());
     assert_eq!(proof.blocks, Tally { then: 6, now: 5 });
     let ulid = lost.file_name().unwrap().to_str().unwrap();
@@ -90,7 +102,7 @@ async fn copy_without_one_block_does_not_hold_and_names_it() {
 #[tokio::test]
 async fn empty_prometheus_does_not_hold() {
     let killed = killed().await;
-    let proof = confirmed(&killed, &killed.copy.with_file_name("empty"), BRIEF).await;
+    let proof = confirmed(&killed, &killed.copy.with_file_name("empty")).await;
     assert!(proof.ready && !proof.holds());
     assert_eq!((proof.blocks.to_string().as_str(), proof.samples.now, proof.probes.now), ("0/6", 0, 0));
     assert_eq!(proof.rule_groups, Tally { then: 1, now: 1 });
@@ -106,7 +118,7 @@ async fn other_history_under_the_same_names_does_not_hold() {
     let killed = killed().await;
     let other = killed.copy.with_file_name("other");
     seed(&other, 1);
-    let proof = confirmed(&killed, &other, BRIEF).await;
+    let proof = confirmed(&killed, &other).await;
     assert!(!proof.history_holds());
     assert_eq!(proof.blocks.now, 0);
     // As many series and samples, so counts are the same; sums are not.

@@ -22,9 +22,16 @@ pub(crate) struct Prometheus {
     log: PathBuf,
 }
 
+/// Whether Prometheus may compact small blocks into larger ones; it begins a moment after it starts.
+#[derive(Clone, Copy)]
+pub(crate) enum Compaction {
+    On,
+    Off,
+}
+
 impl Prometheus {
     /// Starts one on this data directory and waits until it is ready.
-    pub(crate) async fn start(data: &Path) -> Self {
+    pub(crate) async fn start(data: &Path, compaction: Compaction) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let home = data.with_extension("home");
         std::fs::create_dir_all(&home).unwrap();
@@ -36,11 +43,17 @@ impl Prometheus {
         );
         std::fs::write(home.join("prometheus.yml"), config).unwrap();
         let log = home.join("log");
+        let largest_block = match compaction {
+            Compaction::On => "31d",
+            Compaction::Off => "2h",
+        };
         let child = Command::new(testbed_bin().join("prometheus"))
             .arg(format!("--config.file={}", home.join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", data.display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .arg("--storage.tsdb.retention.time=100y")
+            .arg("--scrape.discovery-reload-interval=100ms")
+            .arg(format!("--storage.tsdb.max-block-duration={largest_block}"))
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
