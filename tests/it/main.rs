@@ -3,4 +3,5 @@
 
 mod node_store;
 mod store;
+mod proof;
 mod support;
