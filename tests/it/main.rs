@@ -4,4 +4,5 @@
 mod node_store;
 mod store;
 mod proof;
+mod cluster;
 mod support;
