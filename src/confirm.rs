@@ -9,6 +9,7 @@ use crate::fingerprint;
 use crate::model::{Event, Fingerprint, Reporter, Timeouts};
 use crate::prometheus_api::{PrometheusApi, Readiness};
 use crate::proof::{PodProof, compare};
+use crate::words;
 
 /// Between two reports of the same wait.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -67,7 +68,7 @@ async fn look(api: &PrometheusApi, then: &Fingerprint, cut_at: Option<Timestamp>
                 let state = format!("{} differences, the first: {first}", proof.differences.len());
                 return Look { proof, state };
             }
-            Err(error) => error.in_full(),
+            Err(error) => words::chain(&error),
         },
         Readiness::Replaying { min, max, current } => {
             format!("replaying the write-ahead log, segment {current} of {min}..{max}")

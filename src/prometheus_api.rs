@@ -61,15 +61,6 @@ impl PrometheusApiError {
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Ask { source: FetchFailure { status: Some(400 | 422), .. }, .. })
     }
-
-    /// The error with its cause, on one line.
-    pub fn in_full(&self) -> String {
-        match self {
-            Self::Ask { source, .. } => format!("{self}: {source}"),
-            Self::Read { source, .. } => format!("{self}: {source}"),
-            Self::Answer { .. } => self.to_string(),
-        }
-    }
 }
 
 /// Whether a Prometheus answers queries.
@@ -429,7 +420,7 @@ mod tests {
     async fn answer_that_says_error_is_an_error_with_its_words() {
         let body = r#"{"status":"error","errorType":"bad_data","error":"no such thing"}"#;
         let api = PrometheusApi::new("/", answering("/api/v1", Some(200), body));
-        assert!(api.version().await.unwrap_err().in_full().ends_with("no such thing"));
+        assert!(api.version().await.unwrap_err().to_string().ends_with("no such thing"));
     }
 
     #[tokio::test]

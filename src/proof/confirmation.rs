@@ -61,9 +61,11 @@ fn problem(pod: &PodProof) -> Problem {
         cause = format!("{cause}; and {} more", pod.differences.len() - told);
     }
     let hint = if !pod.ready {
-        format!("look at: kubectl -n {} logs {} -c prometheus; then ask again: promsafe verify", pod.namespace, pod.pod)
+        let logs = format!("kubectl -n {} logs {} --all-containers", pod.namespace, pod.pod);
+        format!("look at: {logs}; then run the same restore again, which changes nothing and asks again")
     } else if pod.history_holds() {
-        "the history is complete; look whether the operator has loaded rules and monitors, then ask again".to_owned()
+        "the history is complete; once the operator has loaded rules and monitors, run the same restore again"
+            .to_owned()
     } else {
         "check that the claim was made from the snapshot and that the retention keeps blocks this old".to_owned()
     };
