@@ -118,7 +118,8 @@ pub async fn backup(
         let doing = format!("{} does not refuse to overwrite (If-None-Match): only unique names protect", store.url());
         reporter.event(&Event::Step { doing });
     }
-    let checked = preflight::backup(cluster, &inventory, &served, request.mode).await.map_err(BackupError::Preflight)?;
+    let checked =
+        preflight::backup(cluster, &inventory, &served, request.mode).await.map_err(BackupError::Preflight)?;
     let wanted = checked.map_err(BackupError::Refused)?;
     let namespaces = inventory.namespaces.clone();
 
@@ -165,7 +166,8 @@ impl Writing<'_> {
         };
         let ((snapshots, snapshots_took), bytes) = tokio::try_join!(snapshots, pack(objects))?;
 
-        self.reporter.event(&Event::Step { doing: format!("writing backup {} to {}", self.request.id, self.store.url()) });
+        self.reporter
+            .event(&Event::Step { doing: format!("writing backup {} to {}", self.request.id, self.store.url()) });
         let mut draft = self.store.begin(&self.request.id).await.map_err(BackupError::Store)?;
         draft.put(layout::BUNDLE, bytes).await.map_err(BackupError::Store)?;
         snapshots::keep(self.cluster, &snapshots).await.map_err(BackupError::Snapshot)?;
@@ -262,16 +264,13 @@ async fn fingerprints(
     (taken, without)
 }
 
-fn problems(
-    inventory: &Inventory,
-    without_fingerprint: &BTreeMap<String, String>,
-    mode: VolumeMode,
-) -> Vec<Problem> {
+fn problems(inventory: &Inventory, without_fingerprint: &BTreeMap<String, String>, mode: VolumeMode) -> Vec<Problem> {
     let unproven = without_fingerprint.iter().map(|(pod, cause)| Problem {
         object: pod.clone(),
         tried: "ask for its fingerprint".to_owned(),
         cause: cause.clone(),
-        hint: "its data is in the backup, but a restore of it cannot be proven; make it answer and back up again".to_owned(),
+        hint: "its data is in the backup, but a restore of it cannot be proven; make it answer and back up again"
+            .to_owned(),
     });
     let groups = inventory.failed_groups.iter().map(|group| Problem {
         object: format!("API group {group}"),
@@ -290,7 +289,8 @@ fn problems(
         .map(|instance| Problem {
             object: instance.key.to_string(),
             tried: "find its volume".to_owned(),
-            cause: "its pods mount no claim (emptyDir): what it holds dies with its pods and is not in the backup".to_owned(),
+            cause: "its pods mount no claim (emptyDir): what it holds dies with its pods and is not in the backup"
+                .to_owned(),
             hint: "give it spec.storage.volumeClaimTemplate".to_owned(),
         });
     unproven.chain(groups).chain(volatile).collect()

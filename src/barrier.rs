@@ -310,7 +310,7 @@ mod tests {
 
     use super::*;
 
-    fn state(status: Value) -> Option<String> {
+    fn state(status: &Value) -> Option<String> {
         let instance: Instance =
             serde_json::from_value(json!({"metadata": {"generation": 2}, "status": status})).unwrap();
         match instance.look() {
@@ -322,15 +322,15 @@ mod tests {
     #[test]
     fn instance_is_ready_only_when_this_generation_is() {
         let condition = |kind: &str, status: &str, generation: i64| json!({"type": kind, "status": status, "reason": "R", "observedGeneration": generation});
-        assert!(state(json!({})).unwrap().contains("not set Reconciled"));
+        assert!(state(&json!({})).unwrap().contains("not set Reconciled"));
         assert_eq!(
-            state(json!({"conditions": [condition("Reconciled", "True", 2), condition("Available", "True", 2)]})),
+            state(&json!({"conditions": [condition("Reconciled", "True", 2), condition("Available", "True", 2)]})),
             None
         );
         let stale = json!({"conditions": [condition("Reconciled", "True", 1), condition("Available", "True", 2)]});
-        assert!(state(stale).is_some());
+        assert!(state(&stale).is_some());
         let degraded =
             json!({"conditions": [condition("Reconciled", "True", 2), condition("Available", "Degraded", 2)]});
-        assert_eq!(state(degraded).unwrap(), "Available is Degraded (R)");
+        assert_eq!(state(&degraded).unwrap(), "Available is Degraded (R)");
     }
 }

@@ -169,7 +169,8 @@ async fn prove(
     if proofs.is_empty() {
         return None;
     }
-    reporter.event(&Event::Step { doing: format!("asking {} Prometheus pods what they answered before", proofs.len()) });
+    reporter
+        .event(&Event::Step { doing: format!("asking {} Prometheus pods what they answered before", proofs.len()) });
     let asked = join_all(proofs.iter().map(async |(then, cut_at)| {
         let instance = record.instances.iter().find(|instance| instance.key.qualified_name() == then.instance)?;
         let api = reach::prometheus(cluster, instance, &then.pod);
@@ -187,10 +188,8 @@ async fn prove(
 
 /// When the snapshot of the volume behind a Prometheus pod was cut.
 fn cut_at(record: &BackupRecord, fingerprint: &Fingerprint) -> Option<Timestamp> {
-    let is_its = |namespace: &str, pod: Option<&String>| {
-        namespace == fingerprint.namespace && pod == Some(&fingerprint.pod)
-    };
+    let is_its =
+        |namespace: &str, pod: Option<&String>| namespace == fingerprint.namespace && pod == Some(&fingerprint.pod);
     let volume = record.volumes.iter().find(|volume| is_its(&volume.volume.namespace, volume.volume.pod.as_ref()))?;
     Some(volume.snapshot.as_ref()?.cut_at)
 }
-

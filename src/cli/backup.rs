@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use jiff::Timestamp;
 
-use super::options::{ClusterOptions, StoreArgs, duration, unique, output_format};
+use super::options::{ClusterOptions, StoreArgs, duration, output_format, unique};
 use super::{Exit, Failure, interrupted, print};
 use crate::backup::{BackupRequest, backup};
 use crate::discover::Scope;

@@ -113,7 +113,9 @@ impl Failure {
     pub fn hint(&self) -> &'static str {
         match self.exit() {
             Exit::Usage => "promsafe --help shows every option",
-            Exit::Refused => "see what is refused above; nothing was changed. promsafe needs the permissions that were denied",
+            Exit::Refused => {
+                "see what is refused above; nothing was changed. promsafe needs the permissions that were denied"
+            }
             Exit::NoSuchBackup => "promsafe list shows the complete backups of a store; --store names another",
             Exit::Damaged => "promsafe list shows other backups; a newer format needs a newer promsafe",
             Exit::Unreachable => {

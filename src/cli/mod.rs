@@ -90,7 +90,6 @@ async fn until_interrupted<T, E: Into<Failure>>(run: impl Future<Output = Result
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

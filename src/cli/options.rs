@@ -92,7 +92,8 @@ fn default_store() -> Result<String, Failure> {
     let data = std::env::var_os("XDG_DATA_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
     let directory = data.or_else(home).map(|base| base.join("promsafe"));
-    let none = || Failure::Option("there is no home directory to keep backups in: name a place with --store".to_owned());
+    let none =
+        || Failure::Option("there is no home directory to keep backups in: name a place with --store".to_owned());
     directory.and_then(|path| path.into_os_string().into_string().ok()).ok_or_else(none)
 }
 

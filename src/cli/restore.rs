@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::options::{ClusterOptions, StoreArgs, duration, unique, output_format};
+use super::options::{ClusterOptions, StoreArgs, duration, output_format, unique};
 use super::{Exit, Failure, print, until_interrupted};
 use crate::model::Timeouts;
 use crate::plan::{ClusterScoped, Decision, RestoreRequest};

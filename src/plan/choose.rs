@@ -80,17 +80,17 @@ pub(super) fn choose<'a>(
         .map(|volume| ((volume.volume.namespace.as_str(), volume.volume.claim.as_str()), volume))
         .collect();
     let mut claims = Vec::new();
-    let mut namespaces = BTreeSet::new();
+    let mut touched = BTreeSet::new();
     for manifest in namespaced {
         let namespace = manifest.key.namespace.as_deref().unwrap_or_default();
-        namespaces.insert(namespace.to_owned());
+        touched.insert(namespace.to_owned());
         let is_claim = manifest.key.is(GroupKind("", "PersistentVolumeClaim"));
         match volumes.get(&(namespace, manifest.key.name.as_str())).filter(|_| is_claim) {
             Some(volume) => claims.push((manifest, *volume)),
             None => objects.push(manifest),
         }
     }
-    Chosen { objects, claims, namespaces: namespaces.into_iter().collect(), defined }
+    Chosen { objects, claims, namespaces: touched.into_iter().collect(), defined }
 }
 
 /// The cluster-scoped objects that these namespaced ones need, by the rules that chose them for the backup.

@@ -17,7 +17,9 @@ use crate::words;
 pub(super) fn inventory(inventory: &Inventory) -> String {
     let mut lines = found(&inventory.instances, &inventory.operators);
     if lines.is_empty() {
-        lines.push("FOUND      nothing: no operator, no Prometheus, Alertmanager, ThanosRuler or agent resource".to_owned());
+        lines.push(
+            "FOUND      nothing: no operator, no Prometheus, Alertmanager, ThanosRuler or agent resource".to_owned(),
+        );
     }
     let volumes = inventory.volumes.iter().map(|volume| {
         vec![
@@ -105,7 +107,13 @@ fn volume(record: &VolumeRecord) -> Vec<String> {
             human(snapshot.restore_size_bytes),
             "ok, cut ".to_owned() + &utc(snapshot.cut_at),
         ],
-        None => vec![name, "none".to_owned(), "-".to_owned(), human(record.volume.capacity_bytes), "not saved (--volumes none)".to_owned()],
+        None => vec![
+            name,
+            "none".to_owned(),
+            "-".to_owned(),
+            human(record.volume.capacity_bytes),
+            "not saved (--volumes none)".to_owned(),
+        ],
     }
 }
 
@@ -157,7 +165,11 @@ pub(super) fn listing(listing: &Listing, store: &str, now: Timestamp) -> String 
     }
     if !listing.unfinished.is_empty() {
         let ids: Vec<String> = listing.unfinished.iter().map(ToString::to_string).collect();
-        lines.push(format!("UNFINISHED {} (left by runs that did not end; not backups): {}", ids.len(), ids.join(", ")));
+        lines.push(format!(
+            "UNFINISHED {} (left by runs that did not end; not backups): {}",
+            ids.len(),
+            ids.join(", ")
+        ));
     }
     lines.join("\n")
 }

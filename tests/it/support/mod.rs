@@ -1,4 +1,4 @@
-//! What several tests need: servers and clusters to talk to.
+//! What the tests stand on: real servers, and a proxy that spoils what goes to them.
 
 pub(crate) mod control_plane;
 pub(crate) mod fault_proxy;
