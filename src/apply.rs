@@ -8,6 +8,7 @@ use crate::cluster::{Cluster, ClusterError, Creation};
 use crate::model::{Event, Problem, Reporter, Timeouts};
 use crate::order::Barrier;
 use crate::plan::{Decision, RestorePlan, StagePlan, Step};
+use crate::words;
 
 /// Writes in flight at once.
 const WRITES_IN_FLIGHT: usize = 16;
@@ -18,11 +19,25 @@ const WRITES_IN_FLIGHT: usize = 16;
 pub struct ApplyError {
     /// Name of the stage.
     pub stage: &'static str,
-    /// Objects created before it stopped.
-    pub created: u64,
+    /// What was done before it stopped.
+    pub applied: Applied,
     /// Why.
     #[source]
-    pub source: BarrierError,
+    pub source: StageError,
+}
+
+/// Why a stage ends the restore.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// Objects are missing that the next stages stand on.
+    #[error("{failed} of its objects could not be created, and what follows stands on them")]
+    Incomplete {
+        /// How many.
+        failed: usize,
+    },
+    /// Its barrier does not hold.
+    #[error(transparent)]
+    Barrier(#[from] BarrierError),
 }
 
 /// What was done.
@@ -49,39 +64,50 @@ pub async fn apply(
     let watch = Watch { cluster, timeouts, reporter };
     let mut applied = Applied::default();
     for stage in &plan.stages {
-        hold(&watch, stage.stage.before, plan, stage, applied.created).await?;
-        let creates = stage.steps.iter().filter(|step| step.decision == Decision::Create).count();
-        if creates > 0 {
-            reporter.event(&Event::Step { doing: format!("{}: creating {creates}", stage.stage.name) });
+        if let Err(source) = run(&watch, plan, stage, &mut applied).await {
+            return Err(ApplyError { stage: stage.stage.name, applied, source });
         }
-        let writes = stage.steps.iter().filter(|step| step.decision == Decision::Create);
-        let mut writes =
-            futures::stream::iter(writes.map(|step| write(&watch, step))).buffer_unordered(WRITES_IN_FLIGHT);
-        while let Some(written) = writes.next().await {
-            match written {
-                Ok(()) => applied.created += 1,
-                Err(problem) => {
-                    reporter.event(&Event::Problem(problem.clone()));
-                    applied.problems.push(problem);
-                }
-            }
-        }
-        if creates > 0 {
-            applied.last_write = Some(Instant::now());
-        }
-        hold(&watch, stage.stage.barrier, plan, stage, applied.created).await?;
     }
     Ok(applied)
 }
 
-async fn hold(
+async fn run(
     watch: &Watch<'_>,
-    barrier: Barrier,
     plan: &RestorePlan,
     stage: &StagePlan,
-    created: u64,
-) -> Result<(), ApplyError> {
-    watch.hold(barrier, plan).await.map_err(|source| ApplyError { stage: stage.stage.name, created, source })
+    applied: &mut Applied,
+) -> Result<(), StageError> {
+    watch.hold(stage.stage.before, plan).await?;
+    let creates: Vec<&Step> = stage.steps.iter().filter(|step| step.decision == Decision::Create).collect();
+    if !creates.is_empty() {
+        let doing = format!("{}: creating {}", stage.stage.name, creates.len());
+        watch.reporter.event(&Event::Step { doing });
+        let writes = futures::stream::iter(creates.into_iter().map(|step| write(watch, step)));
+        let written: Vec<Result<(), Problem>> = writes.buffer_unordered(WRITES_IN_FLIGHT).collect().await;
+        applied.last_write = Some(Instant::now());
+        let failed = applied.take(written, watch.reporter);
+        if failed > 0 && stage.stage.barrier != Barrier::None {
+            return Err(StageError::Incomplete { failed });
+        }
+    }
+    Ok(watch.hold(stage.stage.barrier, plan).await?)
+}
+
+impl Applied {
+    /// Counts what was written and keeps what failed; says how many did.
+    fn take(&mut self, written: Vec<Result<(), Problem>>, reporter: &dyn Reporter) -> usize {
+        let before = self.problems.len();
+        for result in written {
+            match result {
+                Ok(()) => self.created += 1,
+                Err(problem) => {
+                    reporter.event(&Event::Problem(problem.clone()));
+                    self.problems.push(problem);
+                }
+            }
+        }
+        self.problems.len() - before
+    }
 }
 
 /// Creates one object. A kind served a moment ago may still answer 404 on another connection (API server endpoints
@@ -115,16 +141,10 @@ fn exists(step: &Step) -> Problem {
 }
 
 fn failed(step: &Step, error: &ClusterError) -> Problem {
-    let mut cause = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        cause = format!("{cause}: {inner}");
-        source = inner.source();
-    }
     Problem {
         object: step.manifest.key().to_string(),
         tried: "create".to_owned(),
-        cause,
+        cause: words::chain(error),
         hint: "mend the cause and run the same command again: what is there already is skipped".to_owned(),
     }
 }

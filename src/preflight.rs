@@ -44,7 +44,7 @@ pub async fn backup(
     served: &ServedKinds,
     mode: VolumeMode,
 ) -> Result<Result<Vec<Wanted>, Vec<Refusal>>, PreflightError> {
-    if inventory.instances.is_empty() && inventory.operators.is_empty() {
+    if inventory.objects.iter().all(|object| object.key.is_cluster_scoped()) {
         return Ok(Err(vec![nothing_found()]));
     }
     if mode == VolumeMode::None || inventory.volumes.is_empty() {

@@ -183,7 +183,7 @@ async fn prove(
         cause: format!("it did not answer when the backup was taken ({cause})"),
         hint: "look at its history yourself".to_owned(),
     });
-    Some(Confirmation { pods: asked.into_iter().flatten().collect(), problems: unproven.collect() })
+    Some(Confirmation::new(asked.into_iter().flatten().collect(), unproven.collect()))
 }
 
 /// When the snapshot of the volume behind a Prometheus pod was cut.

@@ -245,7 +245,7 @@ fn served_from_a_captured_namespace(facts: &Facts, value: &Value) -> Option<Stri
 fn namespace_of_an_object(facts: &Facts, value: &Value) -> Option<String> {
     let namespace = name(value);
     if facts.namespaces.contains(namespace) {
-        Some("runs an operator or an instance".to_owned())
+        Some("is captured whole".to_owned())
     } else {
         facts.namespaces_of_objects.contains(namespace).then(|| "holds a captured object".to_owned())
     }

@@ -1,6 +1,6 @@
 //! THE table of exit codes, what maps to which, and the next thing to type. README's table is a copy of it.
 
-use crate::apply::ApplyError;
+use crate::apply::{ApplyError, StageError};
 use crate::backup::BackupError;
 use crate::barrier::BarrierError;
 use crate::cluster::ClusterError;
@@ -149,7 +149,10 @@ fn of_restore(error: &RestoreError) -> Exit {
         RestoreError::Unpack { .. } | RestoreError::Plan(_) => Exit::Damaged,
         RestoreError::Survey(error) => of_cluster(&error.source, Phase::Reading),
         RestoreError::Preflight(error) => of_cluster(&error.source, Phase::Reading),
-        RestoreError::Apply(ApplyError { source, .. }) | RestoreError::Release(source) => of_barrier(source),
+        RestoreError::Apply(ApplyError { source: StageError::Incomplete { .. }, .. }) => Exit::Failed,
+        RestoreError::Apply(ApplyError { source: StageError::Barrier(source), .. }) | RestoreError::Release(source) => {
+            of_barrier(source)
+        }
         RestoreError::Interrupted => Exit::Interrupted,
     }
 }

@@ -72,11 +72,15 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn exit(outcome: &RestoreOutcome) -> Exit {
-    if outcome.confirmation.as_ref().is_some_and(|confirmation| !confirmation.holds()) {
+    let pods = || outcome.confirmation.iter().flat_map(|confirmation| &confirmation.pods);
+    if pods().any(|pod| !pod.ready) {
+        return Exit::TimedOut;
+    }
+    if pods().any(|pod| !pod.history_holds()) {
         return Exit::Damaged;
     }
     let not_as_saved = outcome.plan.count(|decision| matches!(decision, Decision::Kept(_) | Decision::Impossible(_)));
     let problems = !outcome.applied.problems.is_empty() || !outcome.released.left.is_empty();
-    let unproven = outcome.confirmation.as_ref().is_some_and(|confirmation| !confirmation.problems.is_empty());
+    let unproven = outcome.confirmation.as_ref().is_some_and(|confirmation| !confirmation.holds());
     if not_as_saved > 0 || problems || unproven { Exit::Problems } else { Exit::Done }
 }

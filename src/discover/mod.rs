@@ -21,7 +21,7 @@ const LISTS_IN_FLIGHT: usize = 24;
 /// What to look at.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
-    /// Namespaces asked for; empty means all.
+    /// Namespaces asked for, captured whole; empty means those that run an operator or an instance.
     pub namespaces: Vec<String>,
 }
 
@@ -75,13 +75,13 @@ pub async fn discover(
     let deployments = lister.list_all(&[GroupKind("apps", "Deployment")], scope).await?;
     inventory.operators = operator::find(&deployments);
     let custom = lister.list_group(OPERATOR_GROUP, scope).await?;
-    let homes = homes(&inventory, &custom);
+    let (homes, why) = homes(scope, &inventory, &custom);
     let everything = lister.list_namespaces(&homes).await?;
     let elsewhere = lister.list_all(&RULES.iter().map(|rule| rule.kind).collect::<Vec<_>>(), scope).await?;
 
     inventory.instances = instance::find(&custom, &everything)?;
     let mut collected = Collected::new(&homes);
-    collected.take_namespaces(everything.iter(), "in a namespace that runs Prometheus or its operator")?;
+    collected.take_namespaces(everything.iter(), why)?;
     collected.take_elsewhere(custom.iter(), "custom resource of the operator")?;
     inventory.volumes = volume::find(&lister, &everything, &inventory.instances).await?;
     collected.take_by_rules(&elsewhere, &inventory.volumes)?;
@@ -91,14 +91,17 @@ pub async fn discover(
     Ok((inventory, served))
 }
 
-/// Namespaces of operators and instances: these are captured whole.
-fn homes(inventory: &Inventory, custom: &[Found]) -> BTreeSet<String> {
+/// Namespaces captured whole, and why: those asked for, else those of operators and instances.
+fn homes(scope: &Scope, inventory: &Inventory, custom: &[Found]) -> (BTreeSet<String>, &'static str) {
+    if !scope.namespaces.is_empty() {
+        return (scope.namespaces.iter().cloned().collect(), "in a namespace asked for");
+    }
     let operators = inventory.operators.iter().filter_map(|operator| operator.key.namespace.clone());
     let instances = custom
         .iter()
         .filter(|found| INSTANCE_KINDS.iter().any(|kind| found.key.is(*kind)))
         .filter_map(|found| found.key.namespace.clone());
-    operators.chain(instances).collect()
+    (operators.chain(instances).collect(), "in a namespace that runs Prometheus or its operator")
 }
 
 /// An object as listed.

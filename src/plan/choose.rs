@@ -22,10 +22,10 @@ pub(super) struct Chosen<'a> {
 }
 
 impl Chosen<'_> {
-    /// Whether a definition that this request restores makes the kind of this object.
-    pub(super) fn defines(&self, key: &ObjectKey, request: &RestoreRequest) -> bool {
-        request.cluster_scoped == ClusterScoped::Include
-            && self.defined.contains(&(key.group.clone(), key.kind.clone()))
+    /// Whether the backup holds the definition of this object's kind. Where the definition is missing and may not be
+    /// restored, that alone is the reason to refuse.
+    pub(super) fn defines(&self, key: &ObjectKey) -> bool {
+        self.defined.contains(&(key.group.clone(), key.kind.clone()))
     }
 
     /// Whether a cluster-scoped object will be there: it exists, or this request restores it.

@@ -123,7 +123,7 @@ pub fn plan(
     let mut refusals = choose::refusals(record, target, request, &chosen);
     let mut steps = Vec::new();
     for manifest in &chosen.objects {
-        let step = decide(manifest, target, request, &chosen)?;
+        let step = decide(manifest, target, &chosen)?;
         match missing_cluster_scoped(&step, request) {
             Some(refusal) => refusals.push(refusal),
             None => steps.push(step),
@@ -142,12 +142,7 @@ pub fn plan(
     })
 }
 
-fn decide(
-    manifest: &CapturedManifest,
-    target: &Target,
-    request: &RestoreRequest,
-    chosen: &choose::Chosen,
-) -> Result<Step, SanitiseError> {
+fn decide(manifest: &CapturedManifest, target: &Target, chosen: &choose::Chosen) -> Result<Step, SanitiseError> {
     let wanted = RestorableManifest::from_captured(manifest)?;
     let decision = match target.existing.get(&manifest.key) {
         Some(existing) => {
@@ -158,7 +153,7 @@ fn decide(
                 Decision::Kept(differing_fields(&wanted, &there))
             }
         }
-        None if target.served.of(&manifest.key).is_some() || chosen.defines(&manifest.key, request) => Decision::Create,
+        None if target.served.of(&manifest.key).is_some() || chosen.defines(&manifest.key) => Decision::Create,
         None => Decision::Impossible(format!(
             "the cluster does not serve {}, and the backup does not hold its definition",
             wanted.api_version()

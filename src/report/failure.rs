@@ -3,9 +3,11 @@
 use serde_json::json;
 
 use super::OutputFormat;
+use crate::apply::ApplyError;
 use crate::backup::BackupError;
 use crate::cli::Failure;
-use crate::model::Refusal;
+use crate::model::{Problem, Refusal};
+use crate::restore::RestoreError;
 use crate::snapshots::GivenUp;
 use crate::words;
 
@@ -18,6 +20,7 @@ pub fn failure(failure: &Failure, output: OutputFormat) -> String {
             "error": words::chain(failure),
             "exit_code": failure.exit() as u8,
             "refusals": refusals,
+            "problems": problems(failure),
             "snapshots_deleted": left.map(|left| &left.deleted),
             "snapshots_left": left.map(|left| &left.left),
             "hint": failure.hint(),
@@ -28,6 +31,9 @@ pub fn failure(failure: &Failure, output: OutputFormat) -> String {
     for refusal in refusals {
         lines.push(format!("REFUSED  {} {}", refusal.object, refusal.why));
         lines.push(format!("         fix: {}", refusal.fix));
+    }
+    for problem in problems(failure) {
+        lines.push(format!("PROBLEM  {} {}: {}", problem.tried, problem.object, problem.cause));
     }
     if let Some(left) = left {
         lines.extend(left.deleted.iter().map(|object| format!("made by this run, deletion asked for: {object}")));
@@ -40,6 +46,13 @@ pub fn failure(failure: &Failure, output: OutputFormat) -> String {
 fn refusals(failure: &Failure) -> &[Refusal] {
     match failure {
         Failure::Backup(BackupError::Refused(refusals)) => refusals,
+        _ => &[],
+    }
+}
+
+fn problems(failure: &Failure) -> &[Problem] {
+    match failure {
+        Failure::Restore(RestoreError::Apply(ApplyError { applied, .. })) => &applied.problems,
         _ => &[],
     }
 }
