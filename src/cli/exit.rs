@@ -5,6 +5,7 @@ use crate::backup::BackupError;
 use crate::barrier::BarrierError;
 use crate::cluster::ClusterError;
 use crate::discover::DiscoverError;
+use crate::report::PrintError;
 use crate::restore::RestoreError;
 use crate::snapshots::SnapshotError;
 use crate::store::StoreError;
@@ -77,8 +78,8 @@ pub enum Failure {
     #[error("write the result")]
     Output(#[from] std::io::Error),
     /// The result could not be put into words.
-    #[error("print the result")]
-    Print(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Print(#[from] PrintError),
     /// An option that cannot be used.
     #[error("{0}")]
     Option(String),

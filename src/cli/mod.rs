@@ -3,6 +3,7 @@
 mod backup;
 mod discover;
 mod exit;
+mod failure;
 mod list;
 mod options;
 mod restore;
@@ -51,7 +52,7 @@ pub async fn run(args: Args) -> Exit {
         Command::Restore(args) => (restore::run(&args).await, args.output),
     };
     ended.unwrap_or_else(|failure| {
-        let text = crate::report::failure(&failure, output);
+        let text = failure::words_for(&failure, output);
         // Nowhere is left to tell of a stderr that cannot be written.
         drop(writeln!(std::io::stderr(), "{text}"));
         failure.exit()

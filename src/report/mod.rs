@@ -1,6 +1,5 @@
 //! Puts results into words: tables for people, JSON and YAML for programs. Knows no cluster and no store.
 
-mod failure;
 mod progress;
 mod table;
 mod text;
@@ -11,13 +10,19 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use crate::backup::BackupOutcome;
-use crate::cli::Failure;
 use crate::list::Listing;
 use crate::model::{BackupRecord, Inventory, Reporter};
 use crate::plan::RestorePlan;
 use crate::restore::RestoreOutcome;
 
-pub use failure::failure;
+/// A result could not be put into the format.
+#[derive(Debug, thiserror::Error)]
+#[error("print the result")]
+pub struct PrintError {
+    /// Why.
+    #[source]
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
 
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +47,11 @@ impl OutputFormat {
         }
     }
 
-    fn print(self, value: impl FnOnce() -> Value, table: impl FnOnce() -> String) -> Result<String, Failure> {
+    fn print(self, value: impl FnOnce() -> Value, table: impl FnOnce() -> String) -> Result<String, PrintError> {
         match self {
             Self::Table => Ok(table()),
             Self::Json => Ok(value().to_string()),
-            Self::Yaml => serde_saphyr::to_string(&value()).map_err(|error| Failure::Print(Box::new(error))),
+            Self::Yaml => serde_saphyr::to_string(&value()).map_err(|error| PrintError { source: Box::new(error) }),
         }
     }
 }
@@ -68,7 +73,7 @@ impl FromStr for OutputFormat {
 ///
 /// # Errors
 /// When it cannot be printed in the format.
-pub fn discovered(inventory: &Inventory, output: OutputFormat) -> Result<String, Failure> {
+pub fn discovered(inventory: &Inventory, output: OutputFormat) -> Result<String, PrintError> {
     output.print(|| views::inventory(inventory), || text::inventory(inventory))
 }
 
@@ -76,7 +81,7 @@ pub fn discovered(inventory: &Inventory, output: OutputFormat) -> Result<String,
 ///
 /// # Errors
 /// When it cannot be printed in the format.
-pub fn backed_up(outcome: &BackupOutcome, store: &str, output: OutputFormat) -> Result<String, Failure> {
+pub fn backed_up(outcome: &BackupOutcome, store: &str, output: OutputFormat) -> Result<String, PrintError> {
     output.print(|| views::backup(outcome, store), || text::backup(outcome, store))
 }
 
@@ -84,7 +89,12 @@ pub fn backed_up(outcome: &BackupOutcome, store: &str, output: OutputFormat) -> 
 ///
 /// # Errors
 /// When it cannot be printed in the format.
-pub fn listed(listing: &Listing, store: &str, now: jiff::Timestamp, output: OutputFormat) -> Result<String, Failure> {
+pub fn listed(
+    listing: &Listing,
+    store: &str,
+    now: jiff::Timestamp,
+    output: OutputFormat,
+) -> Result<String, PrintError> {
     output.print(|| views::listing(listing, store), || text::listing(listing, store, now))
 }
 
@@ -92,7 +102,7 @@ pub fn listed(listing: &Listing, store: &str, now: jiff::Timestamp, output: Outp
 ///
 /// # Errors
 /// When it cannot be printed in the format.
-pub fn shown(record: &BackupRecord, output: OutputFormat) -> Result<String, Failure> {
+pub fn shown(record: &BackupRecord, output: OutputFormat) -> Result<String, PrintError> {
     output.print(|| serde_json::to_value(record).unwrap_or_default(), || text::record(record))
 }
 
@@ -100,7 +110,7 @@ pub fn shown(record: &BackupRecord, output: OutputFormat) -> Result<String, Fail
 ///
 /// # Errors
 /// When it cannot be printed in the format.
-pub fn planned(plan: &RestorePlan, output: OutputFormat) -> Result<String, Failure> {
+pub fn planned(plan: &RestorePlan, output: OutputFormat) -> Result<String, PrintError> {
     output.print(|| views::plan(plan), || text::plan(plan))
 }
 
@@ -108,6 +118,6 @@ pub fn planned(plan: &RestorePlan, output: OutputFormat) -> Result<String, Failu
 ///
 /// # Errors
 /// When it cannot be printed in the format.
-pub fn restored(outcome: &RestoreOutcome, output: OutputFormat) -> Result<String, Failure> {
+pub fn restored(outcome: &RestoreOutcome, output: OutputFormat) -> Result<String, PrintError> {
     output.print(|| views::restore(outcome), || text::restore(outcome))
 }

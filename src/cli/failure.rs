@@ -2,17 +2,17 @@
 
 use serde_json::json;
 
-use super::OutputFormat;
+use super::Failure;
 use crate::apply::ApplyError;
 use crate::backup::BackupError;
-use crate::cli::Failure;
 use crate::model::{Problem, Refusal};
+use crate::report::OutputFormat;
 use crate::restore::RestoreError;
 use crate::snapshots::GivenUp;
 use crate::words;
 
 /// The text of a failure for stderr.
-pub fn failure(failure: &Failure, output: OutputFormat) -> String {
+pub(super) fn words_for(failure: &Failure, output: OutputFormat) -> String {
     let refusals = refusals(failure);
     let left = given_up(failure);
     if output != OutputFormat::Table {
