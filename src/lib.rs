@@ -1,6 +1,43 @@
 //! promsafe: backup and restore of Prometheus on Kubernetes, with proof. Modules in layer order; arrows point down only.
 
+// L0: the nouns.
 pub mod model;
 
-// Gateways.
+// L1: knowledge. Pure, synchronous, no clock, no client crate.
+pub mod bundle;
+pub mod generated;
+pub mod layout;
+pub mod names;
+pub mod order;
+pub mod plan;
+pub mod proof;
+pub mod quantity;
+pub mod sanitise;
+pub mod scope;
+pub mod words;
+
+// L2: gateways, the only ones that talk to the outside. They do not know each other.
 pub mod cluster;
+pub mod prometheus_api;
+pub mod store;
+
+// L3: procedures. Talk through the gateways, decide with the knowledge.
+pub mod apply;
+pub mod barrier;
+pub mod confirm;
+pub mod discover;
+pub mod fingerprint;
+pub mod preflight;
+pub mod reach;
+pub mod release;
+pub mod snapshots;
+pub mod survey;
+
+// L4: pipelines.
+pub mod backup;
+pub mod list;
+pub mod restore;
+
+// L5: words, flags, exit codes.
+pub mod cli;
+pub mod report;

@@ -29,10 +29,10 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             request: Duration::from_secs(30),
             attempts: Duration::from_secs(45),
-            snapshot_ready: Duration::from_secs(600),
-            established: Duration::from_secs(60),
-            instance_ready: Duration::from_secs(900),
-            prometheus_answer: Duration::from_secs(120),
+            snapshot_ready: Duration::from_mins(10),
+            established: Duration::from_mins(1),
+            instance_ready: Duration::from_mins(15),
+            prometheus_answer: Duration::from_mins(2),
             poll: Duration::from_millis(200),
         }
     }

@@ -1,6 +1,8 @@
-//! What the tests stand on: a real API server, and a proxy that spoils what goes to it.
+//! What the tests stand on: real servers, and a proxy that spoils what goes to them.
 
 pub(crate) mod control_plane;
 pub(crate) mod fault_proxy;
 mod process;
+pub(crate) mod prometheus;
+pub(crate) mod s3;
 mod testbed;

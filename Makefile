@@ -1,0 +1,32 @@
+# Short names for what is done often. `make` alone lists them: each target's help is the text after its `##`.
+NAME ?= default
+TESTBED := testbed/testbed
+
+.DEFAULT_GOAL := help
+.PHONY: help up stack unstack status shell down
+
+help: ## this list
+	@echo "make TARGET [NAME=testbed]"
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  %-8s %s\n", $$1, $$2 }'
+
+# --- the testbed: a real Kubernetes with Prometheus, see docs/testing.md
+
+up: ## start a testbed with Kubernetes, CSI snapshots, S3 and Prometheus
+	@$(TESTBED) up --name $(NAME)
+
+stack: ## bring the default stack back, as after a disaster
+	@$(TESTBED) stack --name $(NAME)
+
+unstack: ## the disaster: delete the default stack
+	@$(TESTBED) unstack --name $(NAME)
+
+status: ## what runs
+	@$(TESTBED) status --name $(NAME)
+
+shell: ## an interactive shell inside, with kubectl
+	@$(TESTBED) shell --name $(NAME)
+
+down: ## end the testbed and remove all it made
+	@$(TESTBED) down --name $(NAME)
+
+# --- the program

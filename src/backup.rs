@@ -1,0 +1,297 @@
+//! The backup pipeline: reads, then snapshots, then the bundle, and the record last.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::{Future, join_all};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::bundle::{self, BundleError};
+use crate::cluster::{Cluster, ClusterError};
+use crate::discover::{DiscoverError, Scope, discover};
+use crate::fingerprint;
+use crate::layout;
+use crate::model::{
+    BackupId, BackupRecord, ClusterIdentity, Event, Fingerprint, Instance, InstanceKind, Inventory, Problem, Refusal,
+    Reporter, SnapshotRecord, Timeouts, VolumeRecord,
+};
+use crate::preflight::{self, PreflightError, VolumeMode};
+use crate::reach;
+use crate::snapshots::{self, GivenUp, SnapshotError, Wanted};
+use crate::store::{CreateOnly, Store, StoreError};
+use crate::words;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct BackupRequest {
+    /// Name of the backup.
+    pub id: BackupId,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// What to look at.
+    pub scope: Scope,
+    /// What is saved of volumes.
+    pub mode: VolumeMode,
+}
+
+/// A backup that is in the store.
+#[derive(Debug)]
+pub struct BackupOutcome {
+    /// Its record, as sealed.
+    pub record: BackupRecord,
+    /// What could not be saved or asked while the rest went on.
+    pub problems: Vec<Problem>,
+    /// The whole run.
+    pub took: Duration,
+    /// Of it, waiting until the snapshots were ready.
+    pub snapshots_took: Duration,
+}
+
+/// There is no backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The cluster could not be read.
+    #[error("look at the cluster")]
+    LookAt(#[source] ClusterError),
+    /// What belongs to the backup could not be found out.
+    #[error("find what belongs to the backup")]
+    Discover(#[source] DiscoverError),
+    /// Whether it can be taken could not be found out.
+    #[error("check whether the backup can be taken")]
+    Preflight(#[source] PreflightError),
+    /// It cannot be taken. Nothing was changed.
+    #[error("refused: nothing was changed")]
+    Refused(Vec<Refusal>),
+    /// Snapshots could not be taken.
+    #[error("take the snapshots")]
+    Snapshot(#[source] SnapshotError),
+    /// The manifests could not be bundled.
+    #[error("bundle the manifests")]
+    Bundle(#[source] BundleError),
+    /// The store did not take it.
+    #[error("write to the store")]
+    Store(#[source] StoreError),
+    /// The store did not say whether it took the record.
+    #[error("seal the backup {id}: whether it is sealed is unknown")]
+    Seal {
+        /// The backup.
+        id: BackupId,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// Asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// It failed after snapshots had been asked for.
+    #[error("no backup was made")]
+    GaveUp {
+        /// What became of the snapshots.
+        given_up: GivenUp,
+        /// Why.
+        #[source]
+        source: Box<BackupError>,
+    },
+}
+
+/// Takes a backup.
+///
+/// # Errors
+/// When there is no backup in the store at the end; what was made on the way is given up again and named.
+pub async fn backup(
+    cluster: &Cluster,
+    store: &Store,
+    request: &BackupRequest,
+    timeouts: &Timeouts,
+    reporter: &dyn Reporter,
+    interrupted: impl Future<Output = ()>,
+) -> Result<BackupOutcome, BackupError> {
+    let begun = Instant::now();
+    let (identity, (inventory, served), create_only) = tokio::try_join!(
+        async { cluster.identity().await.map_err(BackupError::LookAt) },
+        async { discover(cluster, &request.scope, reporter).await.map_err(BackupError::Discover) },
+        async { store.check_writable().await.map_err(BackupError::Store) },
+    )?;
+    if create_only == CreateOnly::Ignored {
+        let doing = format!("{} does not refuse to overwrite (If-None-Match): only unique names protect", store.url());
+        reporter.event(&Event::Step { doing });
+    }
+    let checked =
+        preflight::backup(cluster, &inventory, &served, request.mode).await.map_err(BackupError::Preflight)?;
+    let wanted = checked.map_err(BackupError::Refused)?;
+    let namespaces = inventory.namespaces.clone();
+
+    let writing = Writing { cluster, store, request, timeouts, reporter, sealing: Cell::new(false) };
+    let written = tokio::select! {
+        written = writing.run(identity, inventory, &wanted) => written,
+        () = interrupted => Err(BackupError::Interrupted),
+    };
+    match written {
+        Ok(outcome) => Ok(BackupOutcome { took: begun.elapsed(), ..outcome }),
+        Err(error) if wanted.is_empty() || writing.sealing.get() => Err(error),
+        Err(error) => {
+            let given_up = snapshots::give_up(cluster, &request.id, &served, &namespaces).await;
+            Err(BackupError::GaveUp { given_up, source: Box::new(error) })
+        }
+    }
+}
+
+/// The part that writes.
+struct Writing<'a> {
+    cluster: &'a Cluster,
+    store: &'a Store,
+    request: &'a BackupRequest,
+    timeouts: &'a Timeouts,
+    reporter: &'a dyn Reporter,
+    /// Whether the record may be in the store already: from then on snapshots must stay.
+    sealing: Cell<bool>,
+}
+
+impl Writing<'_> {
+    async fn run(
+        &self,
+        identity: ClusterIdentity,
+        mut inventory: Inventory,
+        wanted: &[Wanted],
+    ) -> Result<BackupOutcome, BackupError> {
+        let objects = std::mem::take(&mut inventory.objects);
+        let counts = (objects.len(), objects.iter().filter(|object| object.key.is_cluster_scoped()).count());
+        let (fingerprints, without_fingerprint) = fingerprints(self.cluster, &inventory.instances, self.reporter).await;
+        let begun = Instant::now();
+        let snapshots = async {
+            let taken = snapshots::take(self.cluster, &self.request.id, wanted, self.timeouts, self.reporter).await;
+            Ok((taken.map_err(BackupError::Snapshot)?, begun.elapsed()))
+        };
+        let ((snapshots, snapshots_took), bytes) = tokio::try_join!(snapshots, pack(objects))?;
+
+        self.reporter
+            .event(&Event::Step { doing: format!("writing backup {} to {}", self.request.id, self.store.url()) });
+        let mut draft = self.store.begin(&self.request.id).await.map_err(BackupError::Store)?;
+        draft.put(layout::BUNDLE, bytes).await.map_err(BackupError::Store)?;
+        snapshots::keep(self.cluster, &snapshots).await.map_err(BackupError::Snapshot)?;
+        let problems = problems(&inventory, &without_fingerprint, self.request.mode);
+        let mut record = self.record(identity, inventory, counts, snapshots);
+        record.fingerprints = fingerprints;
+        record.without_fingerprint = without_fingerprint;
+        record.files = draft.files().to_vec();
+        self.sealing.set(true);
+        match draft.seal(&record).await {
+            Ok(()) => {}
+            Err(source) => self.after_failed_seal(source).await?,
+        }
+        Ok(BackupOutcome { record, problems, took: Duration::ZERO, snapshots_took })
+    }
+
+    /// An answer can be lost after the record was taken: the store knows.
+    async fn after_failed_seal(&self, source: StoreError) -> Result<(), BackupError> {
+        match self.store.open_backup(&self.request.id).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::NoSuchBackup { .. }) => {
+                self.sealing.set(false);
+                Err(BackupError::Store(source))
+            }
+            Err(_) => Err(BackupError::Seal { id: self.request.id.clone(), source }),
+        }
+    }
+
+    fn record(
+        &self,
+        cluster: ClusterIdentity,
+        inventory: Inventory,
+        (objects, cluster_scoped): (usize, usize),
+        snapshots: Vec<SnapshotRecord>,
+    ) -> BackupRecord {
+        let mut snapshots = snapshots.into_iter().map(Some);
+        let volumes = inventory.volumes.into_iter();
+        BackupRecord {
+            id: self.request.id.clone(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster,
+            started_at: self.request.started_at,
+            finished_at: Timestamp::now(),
+            asked_namespaces: self.request.scope.namespaces.clone(),
+            namespaces: inventory.namespaces,
+            operators: inventory.operators,
+            instances: inventory.instances,
+            objects: objects as u64,
+            cluster_scoped_objects: cluster_scoped as u64,
+            left_out: inventory.left_out,
+            volumes: volumes.map(|volume| VolumeRecord { volume, snapshot: snapshots.next().flatten() }).collect(),
+            fingerprints: Vec::new(),
+            without_fingerprint: BTreeMap::new(),
+            files: Vec::new(),
+        }
+    }
+}
+
+/// Packing takes the processor for a while: not on a thread that waits for snapshots.
+async fn pack(objects: Vec<crate::model::CapturedManifest>) -> Result<Vec<u8>, BackupError> {
+    let packed = tokio::task::spawn_blocking(move || bundle::pack(&objects)).await;
+    packed.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())).map_err(BackupError::Bundle)
+}
+
+/// Asks every Prometheus for what a restore will be measured by. One that does not answer is named, not fatal.
+async fn fingerprints(
+    cluster: &Cluster,
+    instances: &[Instance],
+    reporter: &dyn Reporter,
+) -> (Vec<Fingerprint>, BTreeMap<String, String>) {
+    let servers = instances.iter().filter(|instance| instance.kind == InstanceKind::Prometheus);
+    let pods: Vec<(&Instance, &String)> =
+        servers.flat_map(|instance| instance.pods.iter().map(move |pod| (instance, pod))).collect();
+    if !pods.is_empty() {
+        reporter.event(&Event::Step { doing: format!("asking {} Prometheus pods for their fingerprint", pods.len()) });
+    }
+    let asked = join_all(pods.iter().map(async |(instance, pod)| {
+        let api = reach::prometheus(cluster, instance, pod);
+        let namespace = instance.key.namespace.as_deref().unwrap_or_default();
+        fingerprint::take(&api, &instance.key.qualified_name(), namespace, pod, Timestamp::now()).await
+    }))
+    .await;
+    let mut taken = Vec::new();
+    let mut without = BTreeMap::new();
+    for ((instance, pod), answer) in pods.into_iter().zip(asked) {
+        match answer {
+            Ok(fingerprint) => taken.push(fingerprint),
+            Err(cause) => {
+                let pod = format!("Pod {}/{pod}", instance.key.namespace.as_deref().unwrap_or_default());
+                drop(without.insert(pod, words::chain(&cause)));
+            }
+        }
+    }
+    (taken, without)
+}
+
+fn problems(inventory: &Inventory, without_fingerprint: &BTreeMap<String, String>, mode: VolumeMode) -> Vec<Problem> {
+    let unproven = without_fingerprint.iter().map(|(pod, cause)| Problem {
+        object: pod.clone(),
+        tried: "ask for its fingerprint".to_owned(),
+        cause: cause.clone(),
+        hint: "its data is in the backup, but a restore of it cannot be proven; make it answer and back up again"
+            .to_owned(),
+    });
+    let groups = inventory.failed_groups.iter().map(|group| Problem {
+        object: format!("API group {group}"),
+        tried: "discover".to_owned(),
+        cause: "its server does not answer, so objects of this group are not in the backup".to_owned(),
+        hint: format!("kubectl get apiservice | grep {group}, mend or delete it, and back up again"),
+    });
+    let has_volume = |instance: &Instance| {
+        let named = instance.key.to_string();
+        inventory.volumes.iter().any(|volume| volume.used_by.as_ref() == Some(&named))
+    };
+    let volatile = inventory
+        .instances
+        .iter()
+        .filter(|instance| mode == VolumeMode::Snapshot && !instance.pods.is_empty() && !has_volume(instance))
+        .map(|instance| Problem {
+            object: instance.key.to_string(),
+            tried: "find its volume".to_owned(),
+            cause: "its pods mount no claim (emptyDir): what it holds dies with its pods and is not in the backup"
+                .to_owned(),
+            hint: "give it spec.storage.volumeClaimTemplate".to_owned(),
+        });
+    unproven.chain(groups).chain(volatile).collect()
+}

@@ -1,0 +1,29 @@
+//! `promsafe discover`
+
+use super::options::{ClusterOptions, output_format};
+use super::{Exit, Failure, print, until_interrupted};
+use crate::discover::{Scope, discover};
+use crate::model::Timeouts;
+use crate::report::{OutputFormat, discovered};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    cluster: ClusterOptions,
+    /// Look only into this namespace; may be repeated [default: all]
+    #[arg(short, long, env = "PROMSAFE_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
+    namespace: Vec<String>,
+    /// How to print the result
+    #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]
+    pub(super) output: OutputFormat,
+}
+
+pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
+    let timeouts = Timeouts::default();
+    let cluster = args.cluster.connect(&timeouts).await?;
+    let scope = Scope { namespaces: args.namespace.clone() };
+    let reporter = args.output.reporter();
+    let (inventory, _) = until_interrupted(discover(&cluster, &scope, reporter.as_ref())).await?;
+    print(&discovered(&inventory, args.output)?)?;
+    Ok(if inventory.failed_groups.is_empty() { Exit::Done } else { Exit::Problems })
+}

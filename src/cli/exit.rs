@@ -1,0 +1,236 @@
+//! THE table of exit codes, what maps to which, and the next thing to type. README's table is a copy of it.
+
+use crate::apply::ApplyError;
+use crate::backup::BackupError;
+use crate::barrier::BarrierError;
+use crate::cluster::ClusterError;
+use crate::discover::DiscoverError;
+use crate::restore::RestoreError;
+use crate::snapshots::SnapshotError;
+use crate::store::StoreError;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Exit {
+    /// Everything asked for was done.
+    Done = 0,
+    /// It was not done.
+    Failed = 1,
+    /// The command line was wrong.
+    Usage = 2,
+    /// It was done, with problems that are named.
+    Problems = 3,
+    /// It was refused before anything was changed.
+    Refused = 4,
+    /// There is no such complete backup.
+    NoSuchBackup = 5,
+    /// A backup or the data in it is damaged, or of a newer format.
+    Damaged = 6,
+    /// The cluster or the store does not answer, or takes no credentials.
+    Unreachable = 7,
+    /// Something waited for did not come in time.
+    TimedOut = 8,
+    /// Stopped by a signal.
+    Interrupted = 130,
+}
+
+/// Every code with its meaning, for `--help` and README.
+pub const CODES: &[(Exit, &str)] = &[
+    (Exit::Done, "done"),
+    (Exit::Failed, "failed"),
+    (Exit::Usage, "wrong usage"),
+    (Exit::Problems, "done, with problems that are named"),
+    (Exit::Refused, "refused before anything was changed"),
+    (Exit::NoSuchBackup, "no such complete backup"),
+    (Exit::Damaged, "damaged backup or data, or a newer format"),
+    (Exit::Unreachable, "cluster or store unreachable, or credentials not accepted"),
+    (Exit::TimedOut, "timed out waiting"),
+    (Exit::Interrupted, "interrupted"),
+];
+
+/// The end of every `--help`.
+pub(super) fn help() -> String {
+    let rows: Vec<String> = CODES.iter().map(|(code, meaning)| format!("  {:>3}  {meaning}", *code as u8)).collect();
+    format!("Exit codes:\n{}", rows.join("\n"))
+}
+
+/// Why a command did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// `backup` failed.
+    #[error("backup failed")]
+    Backup(#[from] BackupError),
+    /// `restore` failed.
+    #[error("restore failed")]
+    Restore(#[from] RestoreError),
+    /// `discover` failed.
+    #[error("discover failed")]
+    Discover(#[from] DiscoverError),
+    /// The store could not be used.
+    #[error("the store cannot be used")]
+    Store(#[from] StoreError),
+    /// The cluster could not be connected to.
+    #[error("the cluster cannot be used")]
+    Cluster(#[from] ClusterError),
+    /// The result could not be written to stdout.
+    #[error("write the result")]
+    Output(#[from] std::io::Error),
+    /// The result could not be put into words.
+    #[error("print the result")]
+    Print(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An option that cannot be used.
+    #[error("{0}")]
+    Option(String),
+    /// Stopped by a signal.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Whether something may have been written when an error came: a 403 is a refusal only before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Reading,
+    Writing,
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Backup(error) => of_backup(error),
+            Self::Restore(error) => of_restore(error),
+            Self::Discover(error) => of_discover(error),
+            Self::Store(error) => of_store(error),
+            Self::Cluster(error) => of_cluster(error, Phase::Reading),
+            Self::Output(_) | Self::Print(_) => Exit::Failed,
+            Self::Option(_) => Exit::Usage,
+            Self::Interrupted => Exit::Interrupted,
+        }
+    }
+
+    /// What to type or do next.
+    pub fn hint(&self) -> &'static str {
+        match self.exit() {
+            Exit::Usage => "promsafe --help shows every option",
+            Exit::Refused => {
+                "see what is refused above; nothing was changed. promsafe needs the permissions that were denied"
+            }
+            Exit::NoSuchBackup => "promsafe list shows the complete backups of a store; --store names another",
+            Exit::Damaged => "promsafe list shows other backups; a newer format needs a newer promsafe",
+            Exit::Unreachable => {
+                "check the address, the credentials and the network: --kubeconfig and --context for the cluster, \
+                 --store, --s3-endpoint, --ca-file and the AWS_ variables for the store"
+            }
+            Exit::TimedOut => "mend what was waited for and run the same command again; what is done is not done twice",
+            Exit::Interrupted => "run the same command again",
+            Exit::Failed | Exit::Problems | Exit::Done => "mend the cause and run the same command again",
+        }
+    }
+}
+
+fn of_backup(error: &BackupError) -> Exit {
+    match error {
+        BackupError::LookAt(error) => of_cluster(error, Phase::Reading),
+        BackupError::Discover(error) => of_discover(error),
+        BackupError::Preflight(error) => of_cluster(&error.source, Phase::Reading),
+        BackupError::Refused(_) => Exit::Refused,
+        BackupError::Snapshot(error) => of_snapshot(error),
+        BackupError::Bundle(_) => Exit::Failed,
+        BackupError::Store(error) | BackupError::Seal { source: error, .. } => of_store(error),
+        BackupError::Interrupted => Exit::Interrupted,
+        BackupError::GaveUp { source, .. } => of_backup(source),
+    }
+}
+
+fn of_restore(error: &RestoreError) -> Exit {
+    match error {
+        RestoreError::Open(error) => of_store(error),
+        RestoreError::Unpack { .. } | RestoreError::Plan(_) => Exit::Damaged,
+        RestoreError::Survey(error) => of_cluster(&error.source, Phase::Reading),
+        RestoreError::Preflight(error) => of_cluster(&error.source, Phase::Reading),
+        RestoreError::Apply(ApplyError { source, .. }) | RestoreError::Release(source) => of_barrier(source),
+        RestoreError::Interrupted => Exit::Interrupted,
+    }
+}
+
+fn of_discover(error: &DiscoverError) -> Exit {
+    match error {
+        DiscoverError::List { source, .. } => of_cluster(source, Phase::Reading),
+        DiscoverError::Read { .. } => Exit::Failed,
+        DiscoverError::NoSuchNamespace { .. } => Exit::Refused,
+    }
+}
+
+fn of_snapshot(error: &SnapshotError) -> Exit {
+    match error {
+        SnapshotError::Talk { source, .. } => of_cluster(source, Phase::Writing),
+        SnapshotError::Understand { .. } => Exit::Failed,
+        SnapshotError::NotReady { .. } => Exit::TimedOut,
+    }
+}
+
+fn of_barrier(error: &BarrierError) -> Exit {
+    match error {
+        BarrierError::Ask { source, .. } => of_cluster(source, Phase::Writing),
+        BarrierError::TimedOut { .. } => Exit::TimedOut,
+    }
+}
+
+fn of_store(error: &StoreError) -> Exit {
+    match error {
+        StoreError::NoSuchBackup { .. } | StoreError::Ambiguous { .. } => Exit::NoSuchBackup,
+        StoreError::Damaged { .. } | StoreError::NewerFormat { .. } => Exit::Damaged,
+        StoreError::Unreachable { .. } | StoreError::AccessDenied { .. } | StoreError::NoSuchBucket { .. } => {
+            Exit::Unreachable
+        }
+        StoreError::AlreadyExists { .. }
+        | StoreError::Access { .. }
+        | StoreError::NameFile(_)
+        | StoreError::RecordDiffers { .. } => Exit::Failed,
+        StoreError::Configure { .. } => Exit::Usage,
+    }
+}
+
+fn of_cluster(error: &ClusterError, phase: Phase) -> Exit {
+    match error {
+        ClusterError::ReadKubeconfig { .. }
+        | ClusterError::UseCredentials { .. }
+        | ClusterError::Unreachable { .. }
+        | ClusterError::TimedOut { .. }
+        | ClusterError::Unauthorized { .. }
+        | ClusterError::TooManyAttempts { .. } => Exit::Unreachable,
+        ClusterError::Forbidden { .. } if phase == Phase::Reading => Exit::Refused,
+        ClusterError::Forbidden { .. }
+        | ClusterError::NamespaceTerminating { .. }
+        | ClusterError::NotFound { .. }
+        | ClusterError::Invalid { .. }
+        | ClusterError::Conflict { .. }
+        | ClusterError::Answered { .. }
+        | ClusterError::ReadAnswer { .. }
+        | ClusterError::BuildRequest { .. }
+        | ClusterError::PodAnswered { .. } => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_in_the_help_once() {
+        let help = help();
+        let codes = [0, 1, 2, 3, 4, 5, 6, 7, 8, 130];
+        assert_eq!(CODES.iter().map(|(code, _)| *code as u8).collect::<Vec<_>>(), codes);
+        assert!(codes.iter().all(|code| help.contains(&format!("{code}  "))));
+    }
+
+    #[test]
+    fn readme_holds_the_same_table() {
+        let readme = include_str!("../../README.md");
+        for (code, meaning) in CODES {
+            let row = format!("| {} | {meaning} |", *code as u8);
+            assert!(readme.contains(&row), "README.md lacks the row {row}");
+        }
+    }
+}

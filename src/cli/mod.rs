@@ -1,0 +1,115 @@
+//! The command line: words and flags in, an exit code out.
+
+mod backup;
+mod discover;
+mod exit;
+mod list;
+mod options;
+mod restore;
+mod show;
+
+use std::io::Write;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{CODES, Exit, Failure};
+
+/// Backup and restore of Prometheus on Kubernetes, with proof.
+#[derive(Debug, Parser)]
+#[command(name = "promsafe", version, about, after_help = exit::help(), max_term_width = 110)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what belongs to a backup, each object with the reason why. Changes nothing
+    #[command(after_help = exit::help())]
+    Discover(discover::Args),
+    /// Save Prometheus, its operator and all they need; snapshot their volumes
+    #[command(after_help = exit::help())]
+    Backup(backup::Args),
+    /// List the complete backups of a store
+    #[command(after_help = exit::help())]
+    List(list::Args),
+    /// Show what a backup holds
+    #[command(after_help = exit::help())]
+    Show(show::Args),
+    /// Bring a backup back and prove that it came back
+    #[command(after_help = exit::help())]
+    Restore(restore::Args),
+}
+
+/// Runs a command line and says how it ended; every failure has been put into words on stderr.
+pub async fn run(args: Args) -> Exit {
+    let (ended, output) = match args.command {
+        Command::Discover(args) => (discover::run(&args).await, args.output),
+        Command::Backup(args) => (backup::run(&args).await, args.output),
+        Command::List(args) => (list::run(&args).await, args.output),
+        Command::Show(args) => (show::run(&args).await, args.output),
+        Command::Restore(args) => (restore::run(&args).await, args.output),
+    };
+    ended.unwrap_or_else(|failure| {
+        let text = crate::report::failure(&failure, output);
+        // Nowhere is left to tell of a stderr that cannot be written.
+        drop(writeln!(std::io::stderr(), "{text}"));
+        failure.exit()
+    })
+}
+
+/// Writes a result to stdout.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
+        // A reader such as head has read enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+/// Ends when the process is asked to stop by SIGINT or SIGTERM.
+async fn interrupted() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+/// Runs a command that only reads until it is done or asked to stop.
+async fn until_interrupted<T, E: Into<Failure>>(run: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+    tokio::select! {
+        ended = run => ended.map_err(Into::into),
+        () = interrupted() => Err(Failure::Interrupted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_an_environment_variable_but_those_that_change_the_meaning_of_one_run() {
+        let per_run = ["help", "version", "plan"];
+        for command in Args::command().get_subcommands() {
+            for argument in command.get_arguments().filter(|argument| !argument.is_positional()) {
+                let id = argument.get_id().as_str();
+                let named = argument.get_env().is_some_and(|name| name.to_string_lossy().starts_with("PROMSAFE_"));
+                assert!(named || per_run.contains(&id), "{} --{id} has no variable", command.get_name());
+            }
+        }
+    }
+}

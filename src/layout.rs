@@ -1,0 +1,199 @@
+//! Names of all files in the store and in the bundle; nothing else builds a path. Knows no storage and reads nothing.
+//! `docs/format.md` is its twin.
+
+use crate::model::{BackupId, ObjectKey};
+
+/// Name of the record inside a backup's directory: written last, present means complete.
+pub const RECORD: &str = "backup.json";
+
+/// Name of the bundle of all captured objects inside a backup's directory.
+pub const BUNDLE: &str = "manifests.tar.gz";
+
+/// Name of the inventory inside the bundle: its first entry.
+pub const INVENTORY: &str = "inventory.json";
+
+/// What every backup's directory begins with.
+pub const BACKUPS: &str = "backups/";
+
+const PROBES: &str = "probes/";
+const CLUSTER: &str = "cluster";
+const NAMESPACES: &str = "namespaces";
+const CORE: &str = "core";
+const JSON: &str = ".json";
+
+/// A name that cannot be part of a path.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LayoutError {
+    /// A part of an object's identity that would not survive the way into a path and back.
+    #[error("name a file for {object}: {part:?} cannot be part of a path")]
+    UnfitObject {
+        /// The object, as `Kind namespace/name`.
+        object: String,
+        /// The offending part.
+        part: String,
+    },
+    /// A name no file of a backup may have.
+    #[error("name a file of a backup: {name:?} is not made of letters, digits, '.', '_' and '-', or is taken")]
+    UnfitFile {
+        /// The name asked for.
+        name: String,
+    },
+}
+
+/// An object's identity as far as its path in the bundle tells it: all but the kind, which stands in its JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectPath {
+    /// Namespace, `None` for a cluster-scoped object.
+    pub namespace: Option<String>,
+    /// API group, empty for the core group.
+    pub group: String,
+    /// The resource's plural name.
+    pub plural: String,
+    /// Name of the object.
+    pub name: String,
+}
+
+impl ObjectPath {
+    /// The object's key, once its kind is known.
+    pub fn with_kind(self, kind: String) -> ObjectKey {
+        ObjectKey { namespace: self.namespace, group: self.group, kind, plural: self.plural, name: self.name }
+    }
+}
+
+/// `backups/<id>/`: what every file of a backup begins with.
+pub fn backup_prefix(id: &BackupId) -> String {
+    format!("{BACKUPS}{id}/")
+}
+
+/// `backups/<id>/backup.json`.
+pub fn record_path(id: &BackupId) -> String {
+    format!("{BACKUPS}{id}/{RECORD}")
+}
+
+/// `backups/<id>/<name>` for a file beside the record.
+///
+/// # Errors
+/// When the name is the record's own, is hidden, or holds anything but letters, digits, `.`, `_` and `-`.
+pub fn file_path(id: &BackupId, name: &str) -> Result<String, LayoutError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name == RECORD || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(LayoutError::UnfitFile { name: name.to_owned() });
+    }
+    Ok(format!("{BACKUPS}{id}/{name}"))
+}
+
+/// `probes/<unique>`: a file that is written only to see whether the store takes it, and deleted at once.
+pub fn probe_path(unique: &str) -> String {
+    format!("{PROBES}{unique}")
+}
+
+/// The backup a path belongs to and the file's name inside it; `None` for strangers.
+pub fn parse_backup_path(path: &str) -> Option<(BackupId, &str)> {
+    let (id, name) = path.strip_prefix(BACKUPS)?.split_once('/')?;
+    if name.is_empty() { None } else { Some((id.parse().ok()?, name)) }
+}
+
+/// Path of an object inside the bundle: `cluster/<group|core>/<plural>/<name>.json` or
+/// `namespaces/<namespace>/<group|core>/<plural>/<name>.json`.
+///
+/// # Errors
+/// When a part is empty, `.`, `..`, or holds a slash or a NUL, or when the group is literally `core`. Kubernetes itself
+/// allows no such name, so this is met only in damaged data.
+pub fn object_path(key: &ObjectKey) -> Result<String, LayoutError> {
+    let parts = [key.namespace.as_deref().unwrap_or(CORE), group_part(&key.group), &key.plural, &key.name];
+    let bad = parts.into_iter().find(|part| !is_part(part)).or((key.group == CORE).then_some(CORE));
+    if let Some(part) = bad {
+        return Err(LayoutError::UnfitObject { object: key.to_string(), part: part.to_owned() });
+    }
+    let tail = format!("{}/{}/{}{JSON}", group_part(&key.group), key.plural, key.name);
+    Ok(match &key.namespace {
+        Some(namespace) => format!("{NAMESPACES}/{namespace}/{tail}"),
+        None => format!("{CLUSTER}/{tail}"),
+    })
+}
+
+/// The object a path inside the bundle stands for; `None` for strangers.
+pub fn parse_object_path(path: &str) -> Option<ObjectPath> {
+    let parts: Vec<&str> = path.strip_suffix(JSON)?.split('/').collect();
+    if !parts.iter().all(|part| is_part(part)) {
+        return None;
+    }
+    let (namespace, group, plural, name) = match parts[..] {
+        [CLUSTER, group, plural, name] => (None, group, plural, name),
+        [NAMESPACES, namespace, group, plural, name] => (Some(namespace.to_owned()), group, plural, name),
+        _ => return None,
+    };
+    Some(ObjectPath {
+        namespace,
+        group: if group == CORE { String::new() } else { group.to_owned() },
+        plural: plural.to_owned(),
+        name: name.to_owned(),
+    })
+}
+
+fn group_part(group: &str) -> &str {
+    if group.is_empty() { CORE } else { group }
+}
+
+fn is_part(part: &str) -> bool {
+    !part.is_empty() && part != "." && part != ".." && !part.contains(['/', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> BackupId {
+        "20261121T090000Z-7f3c".parse().unwrap()
+    }
+
+    #[test]
+    fn object_paths_lead_back_to_their_keys() {
+        let role = ObjectKey::cluster_scoped("rbac.authorization.k8s.io", "ClusterRole", "clusterroles", "system:node");
+        let secret = ObjectKey::namespaced("", "Secret", "secrets", "monitoring", "a.b-c");
+        let role_path = "cluster/rbac.authorization.k8s.io/clusterroles/system:node.json";
+        for (key, path) in [(role, role_path), (secret, "namespaces/monitoring/core/secrets/a.b-c.json")] {
+            assert_eq!(object_path(&key).as_deref(), Ok(path));
+            assert_eq!(parse_object_path(path).unwrap().with_kind(key.kind.clone()), key);
+        }
+    }
+
+    #[test]
+    fn names_that_leave_their_directory_are_refused() {
+        for name in ["", ".", "..", "a/b", "/etc", "a\0"] {
+            let key = ObjectKey::namespaced("", "Secret", "secrets", "monitoring", name);
+            assert!(object_path(&key).is_err(), "{name:?}");
+            let key = ObjectKey::namespaced("", "Secret", "secrets", name, "x");
+            assert!(object_path(&key).is_err(), "{name:?}");
+        }
+        assert!(object_path(&ObjectKey::cluster_scoped("core", "Node", "nodes", "a")).is_err());
+    }
+
+    #[test]
+    fn strangers_in_the_bundle_are_no_objects() {
+        for path in [
+            "inventory.json",
+            "README.md",
+            "cluster/core/nodes/a",
+            "cluster/a.json",
+            "x/core/nodes/a.json",
+            "a//b.json",
+        ] {
+            assert_eq!(parse_object_path(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn files_of_a_backup_are_named_and_found() {
+        assert_eq!(record_path(&id()), "backups/20261121T090000Z-7f3c/backup.json");
+        let bundle = file_path(&id(), BUNDLE).unwrap();
+        assert_eq!(bundle, "backups/20261121T090000Z-7f3c/manifests.tar.gz");
+        assert_eq!(parse_backup_path(&bundle), Some((id(), BUNDLE)));
+        for name in ["", RECORD, ".hidden", "a/b", "..", "a b"] {
+            assert!(file_path(&id(), name).is_err(), "{name:?}");
+        }
+        for stranger in ["backups/x/backup.json", "backups/20261121T090000Z-7f3c/", "backups/lost+found", "a"] {
+            assert_eq!(parse_backup_path(stranger), None, "{stranger}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Names and labels of the objects promsafe makes in a cluster. Nothing else spells them.
+
+use std::collections::BTreeMap;
+
+use crate::model::{BackupId, ObjectKey};
+use crate::scope::SNAPSHOT_GROUP;
+
+/// Label on the `VolumeSnapshot`s of a backup; the value is the backup's id.
+pub const BACKUP_LABEL: &str = "promsafe/backup";
+/// Label on the snapshot objects a restore makes for a while; the value is the backup's id.
+pub const RESTORE_LABEL: &str = "promsafe/restore";
+
+/// Version of the snapshot objects; the only one served since external-snapshotter 8.
+pub const SNAPSHOT_API: &str = "snapshot.storage.k8s.io/v1";
+
+/// Longest name of an object (RFC 1123 subdomain).
+const LONGEST: usize = 253;
+
+/// Key of a `VolumeSnapshot`.
+pub fn snapshot_key(namespace: &str, name: &str) -> ObjectKey {
+    ObjectKey::namespaced(SNAPSHOT_GROUP, "VolumeSnapshot", "volumesnapshots", namespace, name)
+}
+
+/// Key of a `VolumeSnapshotContent`.
+pub fn content_key(name: &str) -> ObjectKey {
+    ObjectKey::cluster_scoped(SNAPSHOT_GROUP, "VolumeSnapshotContent", "volumesnapshotcontents", name)
+}
+
+/// Name of the `VolumeSnapshot` of a claim in a backup.
+pub fn snapshot(id: &BackupId, claim: &str) -> String {
+    cut(format!("promsafe-{}-{claim}", id.in_object_name()))
+}
+
+/// What every snapshot object of a restore of this backup begins with; a claim whose data source begins so was
+/// restored from it.
+pub fn restored_prefix(id: &BackupId) -> String {
+    format!("promsafe-restore-{}-", id.in_object_name())
+}
+
+/// Name of the `VolumeSnapshot` and, with the namespace in it, the content that a restore makes for a claim. `run`
+/// tells this run from earlier ones: a content bound to a snapshot that is gone can never be bound again.
+pub fn restored_snapshot(id: &BackupId, run: &str, claim: &str) -> String {
+    cut(format!("{}{run}-{claim}", restored_prefix(id)))
+}
+
+/// Labels of what a backup makes.
+pub fn backup_labels(id: &BackupId) -> BTreeMap<&'static str, &str> {
+    BTreeMap::from([("app.kubernetes.io/managed-by", "promsafe"), (BACKUP_LABEL, id.as_str())])
+}
+
+/// Labels of what a restore makes for a while.
+pub fn restore_labels(id: &BackupId) -> BTreeMap<&'static str, &str> {
+    BTreeMap::from([("app.kubernetes.io/managed-by", "promsafe"), (RESTORE_LABEL, id.as_str())])
+}
+
+/// Selects what a backup made.
+pub fn backup_selector(id: &BackupId) -> String {
+    format!("{BACKUP_LABEL}={id}")
+}
+
+/// Selects what restores of a backup made.
+pub fn restore_selector(id: &BackupId) -> String {
+    format!("{RESTORE_LABEL}={id}")
+}
+
+/// Names that are too long keep their beginning and a checksum of the whole, so that two never meet.
+fn cut(name: String) -> String {
+    if name.len() <= LONGEST {
+        return name;
+    }
+    let sum =
+        name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let head: String = name.chars().take(LONGEST - 17).collect();
+    format!("{head}-{sum:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_cut_and_stay_apart() {
+        let id: BackupId = "20261121T090000Z-7f3c".parse().unwrap();
+        let long = "c".repeat(250);
+        let (a, b) = (snapshot(&id, &format!("{long}-0")), snapshot(&id, &format!("{long}-1")));
+        assert!(a.len() <= LONGEST && b.len() <= LONGEST);
+        assert_ne!(a, b);
+        assert_eq!(snapshot(&id, "db"), "promsafe-20261121t090000z-7f3c-db");
+    }
+}

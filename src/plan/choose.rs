@@ -1,0 +1,180 @@
+//! Chooses which objects of the backup a request means, and what in the target keeps them from coming back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{ClusterScoped, RestoreRequest, Target};
+use crate::model::{BackupRecord, CapturedManifest, GroupKind, ObjectKey, Refusal, VolumeRecord};
+use crate::scope::{Facts, RULES, SNAPSHOT_GROUP};
+
+/// What a request means.
+pub(super) struct Chosen<'a> {
+    /// Objects restored as they were saved.
+    pub(super) objects: Vec<&'a CapturedManifest>,
+    /// Claims that come back from their snapshot, with the record of the volume.
+    pub(super) claims: Vec<(&'a CapturedManifest, &'a VolumeRecord)>,
+    /// Namespaces of the chosen objects.
+    pub(super) namespaces: Vec<String>,
+    /// `(group, kind)` that chosen definitions define.
+    defined: BTreeSet<(String, String)>,
+}
+
+impl Chosen<'_> {
+    /// Whether a definition that this request restores makes the kind of this object.
+    pub(super) fn defines(&self, key: &ObjectKey, request: &RestoreRequest) -> bool {
+        request.cluster_scoped == ClusterScoped::Include
+            && self.defined.contains(&(key.group.clone(), key.kind.clone()))
+    }
+
+    /// Whether a cluster-scoped object will be there: it exists, or this request restores it.
+    pub(super) fn will_have(&self, kind: GroupKind, name: &str, target: &Target, request: &RestoreRequest) -> bool {
+        let is_it = |key: &ObjectKey| key.is(kind) && key.name == name && key.is_cluster_scoped();
+        target.existing.keys().any(is_it)
+            || request.cluster_scoped == ClusterScoped::Include
+                && self.objects.iter().any(|manifest| is_it(&manifest.key))
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Definition {
+    spec: DefinitionSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DefinitionSpec {
+    group: String,
+    names: DefinitionNames,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DefinitionNames {
+    kind: String,
+}
+
+pub(super) fn choose<'a>(
+    record: &'a BackupRecord,
+    manifests: &'a [CapturedManifest],
+    request: &RestoreRequest,
+) -> Chosen<'a> {
+    let asked = |namespace: &String| request.namespaces.is_empty() || request.namespaces.contains(namespace);
+    let (namespaced, cluster_scoped): (Vec<_>, Vec<_>) =
+        manifests.iter().partition(|manifest| !manifest.key.is_cluster_scoped());
+    let namespaced: Vec<&CapturedManifest> =
+        namespaced.into_iter().filter(|manifest| manifest.key.namespace.as_ref().is_some_and(asked)).collect();
+    let mut objects = if request.namespaces.is_empty() {
+        cluster_scoped
+    } else {
+        needed_by(record, &namespaced, &cluster_scoped, request)
+    };
+    let defined = objects.iter().filter_map(|manifest| defined_kind(manifest)).collect();
+
+    let volumes: BTreeMap<(&str, &str), &VolumeRecord> = record
+        .volumes
+        .iter()
+        .filter(|volume| volume.snapshot.is_some())
+        .map(|volume| ((volume.volume.namespace.as_str(), volume.volume.claim.as_str()), volume))
+        .collect();
+    let mut claims = Vec::new();
+    let mut touched = BTreeSet::new();
+    for manifest in namespaced {
+        let namespace = manifest.key.namespace.as_deref().unwrap_or_default();
+        touched.insert(namespace.to_owned());
+        let is_claim = manifest.key.is(GroupKind("", "PersistentVolumeClaim"));
+        match volumes.get(&(namespace, manifest.key.name.as_str())).filter(|_| is_claim) {
+            Some(volume) => claims.push((manifest, *volume)),
+            None => objects.push(manifest),
+        }
+    }
+    Chosen { objects, claims, namespaces: touched.into_iter().collect(), defined }
+}
+
+/// The cluster-scoped objects that these namespaced ones need, by the rules that chose them for the backup.
+fn needed_by<'a>(
+    record: &BackupRecord,
+    namespaced: &[&CapturedManifest],
+    cluster_scoped: &[&'a CapturedManifest],
+    request: &RestoreRequest,
+) -> Vec<&'a CapturedManifest> {
+    let mut facts = Facts::of_namespaces(&request.namespaces);
+    for manifest in namespaced {
+        facts.learn(&manifest.key, &manifest.value().unwrap_or_default());
+    }
+    let volumes = record.volumes.iter().filter(|volume| request.namespaces.contains(&volume.volume.namespace));
+    volumes.filter_map(|volume| volume.volume.driver.as_deref()).for_each(|driver| facts.learn_driver(driver));
+    let mut needed = Vec::new();
+    for rule in RULES {
+        for manifest in cluster_scoped.iter().filter(|manifest| manifest.key.is(rule.kind)) {
+            let value: Value = manifest.value().unwrap_or_default();
+            if (rule.select)(&facts, &value).is_some() {
+                facts.learn(&manifest.key, &value);
+                needed.push(*manifest);
+            }
+        }
+    }
+    needed
+}
+
+fn defined_kind(manifest: &CapturedManifest) -> Option<(String, String)> {
+    let is_definition = manifest.key.is(GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"));
+    let spec = manifest.pick::<Definition>().ok().filter(|_| is_definition)?.spec;
+    Some((spec.group, spec.names.kind))
+}
+
+/// What in the target keeps the chosen objects from coming back, apart from the objects themselves.
+pub(super) fn refusals(
+    record: &BackupRecord,
+    target: &Target,
+    request: &RestoreRequest,
+    chosen: &Chosen<'_>,
+) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    for namespace in request.namespaces.iter().filter(|namespace| !chosen.namespaces.contains(namespace)) {
+        refusals.push(Refusal {
+            object: format!("Namespace {namespace}"),
+            why: format!("backup {} holds nothing of it", record.id),
+            fix: format!("promsafe show {} lists the namespaces it holds", record.id),
+        });
+    }
+    for (namespace, why) in target.terminating.iter().filter(|(name, _)| chosen.namespaces.contains(name)) {
+        refusals.push(Refusal {
+            object: format!("Namespace {namespace}"),
+            why: format!("is being deleted: {why}"),
+            fix: format!("wait until it is gone (kubectl get namespace {namespace}), then run the same command again"),
+        });
+    }
+    if !chosen.claims.is_empty() {
+        refusals.extend(storage(target, chosen));
+    }
+    refusals
+}
+
+/// Refuses when the target cannot turn snapshots into volumes.
+fn storage(target: &Target, chosen: &Chosen<'_>) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    if target.served.find(GroupKind(SNAPSHOT_GROUP, "VolumeSnapshotContent")).is_none() {
+        refusals.push(Refusal {
+            object: "CustomResourceDefinition of VolumeSnapshotContent".to_owned(),
+            why: format!("the cluster does not serve it ({SNAPSHOT_GROUP}/v1), so no snapshot can become a volume"),
+            fix: "install the CSI snapshot CRDs, snapshot-controller and the driver first".to_owned(),
+        });
+    }
+    let needed: BTreeSet<&str> = chosen
+        .claims
+        .iter()
+        .filter_map(|(_, volume)| volume.snapshot.as_ref())
+        .map(|snapshot| snapshot.driver.as_str())
+        .collect();
+    for driver in needed.into_iter().filter(|driver| !target.drivers.iter().any(|have| have == driver)) {
+        refusals.push(Refusal {
+            object: format!("CSIDriver {driver}"),
+            why: "is not in this cluster: the snapshots live in its storage".to_owned(),
+            fix: "install the driver and connect it to the same storage, then run the same command again".to_owned(),
+        });
+    }
+    refusals
+}

@@ -1,0 +1,113 @@
+//! Puts results into words: tables for people, JSON and YAML for programs. Knows no cluster and no store.
+
+mod failure;
+mod progress;
+mod table;
+mod text;
+mod views;
+
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use crate::backup::BackupOutcome;
+use crate::cli::Failure;
+use crate::list::Listing;
+use crate::model::{BackupRecord, Inventory, Reporter};
+use crate::plan::RestorePlan;
+use crate::restore::RestoreOutcome;
+
+pub use failure::failure;
+
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// For people.
+    Table,
+    /// One JSON document, on one line.
+    Json,
+    /// One YAML document.
+    Yaml,
+}
+
+impl OutputFormat {
+    /// The names of the formats.
+    pub const NAMES: [&'static str; 3] = ["table", "json", "yaml"];
+
+    /// Who shows progress for this format.
+    pub fn reporter(self) -> Box<dyn Reporter> {
+        match self {
+            Self::Table => Box::new(progress::Text::default()),
+            Self::Json | Self::Yaml => Box::new(progress::JsonLines),
+        }
+    }
+
+    fn print(self, value: impl FnOnce() -> Value, table: impl FnOnce() -> String) -> Result<String, Failure> {
+        match self {
+            Self::Table => Ok(table()),
+            Self::Json => Ok(value().to_string()),
+            Self::Yaml => serde_saphyr::to_string(&value()).map_err(|error| Failure::Print(Box::new(error))),
+        }
+    }
+}
+
+impl FromStr for OutputFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "table" => Ok(Self::Table),
+            "json" => Ok(Self::Json),
+            "yaml" => Ok(Self::Yaml),
+            other => Err(format!("{other:?} is none of {}", Self::NAMES.join(", "))),
+        }
+    }
+}
+
+/// The result of `discover`.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn discovered(inventory: &Inventory, output: OutputFormat) -> Result<String, Failure> {
+    output.print(|| views::inventory(inventory), || text::inventory(inventory))
+}
+
+/// The result of `backup`.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn backed_up(outcome: &BackupOutcome, store: &str, output: OutputFormat) -> Result<String, Failure> {
+    output.print(|| views::backup(outcome, store), || text::backup(outcome, store))
+}
+
+/// The result of `list`. Ages are counted from `now`.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn listed(listing: &Listing, store: &str, now: jiff::Timestamp, output: OutputFormat) -> Result<String, Failure> {
+    output.print(|| views::listing(listing, store), || text::listing(listing, store, now))
+}
+
+/// The result of `show`.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn shown(record: &BackupRecord, output: OutputFormat) -> Result<String, Failure> {
+    output.print(|| serde_json::to_value(record).unwrap_or_default(), || text::record(record))
+}
+
+/// A plan, executed or not.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn planned(plan: &RestorePlan, output: OutputFormat) -> Result<String, Failure> {
+    output.print(|| views::plan(plan), || text::plan(plan))
+}
+
+/// The result of `restore`.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn restored(outcome: &RestoreOutcome, output: OutputFormat) -> Result<String, Failure> {
+    output.print(|| views::restore(outcome), || text::restore(outcome))
+}

@@ -1,0 +1,319 @@
+//! Results as people read them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::table::table;
+use crate::backup::BackupOutcome;
+use crate::list::Listing;
+use crate::model::{BackupRecord, Instance, Inventory, Operator, Problem, VolumeRecord};
+use crate::plan::{Decision, RestorePlan};
+use crate::proof::{Confirmation, gap_in_words};
+use crate::quantity::human;
+use crate::restore::RestoreOutcome;
+use crate::words;
+
+pub(super) fn inventory(inventory: &Inventory) -> String {
+    let mut lines = found(&inventory.instances, &inventory.operators);
+    if lines.is_empty() {
+        lines.push(
+            "FOUND      nothing: no operator, no Prometheus, Alertmanager, ThanosRuler or agent resource".to_owned(),
+        );
+    }
+    let volumes = inventory.volumes.iter().map(|volume| {
+        vec![
+            volume.qualified_name(),
+            volume.phase.clone(),
+            human(volume.capacity_bytes),
+            volume.storage_class.clone().unwrap_or_default(),
+            volume.driver.clone().unwrap_or_else(|| "no CSI driver".to_owned()),
+            volume.used_by.clone().unwrap_or_else(|| "nobody mounts it".to_owned()),
+        ]
+    });
+    lines.push(String::new());
+    lines.push(table(&["CLAIM", "PHASE", "SIZE", "CLASS", "DRIVER", "USED BY"], volumes));
+    lines.push(String::new());
+    let objects = inventory.objects.iter().map(|object| vec![object.key.to_string(), object.reason.clone()]);
+    lines.push(table(&["OBJECT", "WHY IT IS IN"], objects));
+    lines.push(String::new());
+    lines.push(table(&["LEFT OUT", "WHY"], left_out(&inventory.left_out)));
+    for group in &inventory.failed_groups {
+        lines.push(format!("NOT SEEN   API group {group}: its server does not answer, so what is in it is unknown"));
+    }
+    lines.join("\n")
+}
+
+fn left_out(left_out: &BTreeMap<String, u64>) -> impl Iterator<Item = Vec<String>> {
+    left_out.iter().map(|(reason, count)| vec![count.to_string(), reason.clone()])
+}
+
+fn found(instances: &[Instance], operators: &[Operator]) -> Vec<String> {
+    let instances = instances.iter().map(|instance| {
+        let version = instance.version.as_deref().unwrap_or("version not named");
+        let size = match (instance.replicas, instance.shards) {
+            (1, 1) => "1 replica".to_owned(),
+            (replicas, 1) => format!("{replicas} replicas"),
+            (replicas, shards) => format!("{replicas} replicas x {shards} shards"),
+        };
+        format!("FOUND      {} ({version}, {size})", instance.key)
+    });
+    let operators = operators.iter().map(|operator| {
+        let version = operator.version.as_deref().unwrap_or("version not named");
+        format!("FOUND      Operator {} ({version})", operator.key.qualified_name())
+    });
+    instances.chain(operators).collect()
+}
+
+pub(super) fn backup(outcome: &BackupOutcome, store: &str) -> String {
+    let record = &outcome.record;
+    let mut lines = contents(record);
+    lines.extend(problems(&outcome.problems));
+    let bytes = record.files.iter().map(|file| file.bytes).sum();
+    lines.push(format!(
+        "SAVED      {}  {}  in {:.1}s (of which {:.1}s waiting for snapshots)  {store}",
+        record.id,
+        human(bytes),
+        outcome.took.as_secs_f64(),
+        outcome.snapshots_took.as_secs_f64(),
+    ));
+    lines.join("\n")
+}
+
+/// What a backup holds, as `backup` and `show` print it.
+fn contents(record: &BackupRecord) -> Vec<String> {
+    let mut lines = found(&record.instances, &record.operators);
+    if !record.volumes.is_empty() {
+        lines.push(table(&["VOLUME", "SNAPSHOT", "READY", "SIZE", "RESULT"], record.volumes.iter().map(volume)));
+    }
+    let left_out: u64 = record.left_out.values().sum();
+    lines.push(format!(
+        "OBJECTS    {} saved ({} cluster-scoped, {} in namespaces), {left_out} left out that controllers make again",
+        record.objects,
+        record.cluster_scoped_objects,
+        record.objects - record.cluster_scoped_objects,
+    ));
+    lines.extend(history(record));
+    lines
+}
+
+fn volume(record: &VolumeRecord) -> Vec<String> {
+    let name = record.volume.qualified_name();
+    match &record.snapshot {
+        Some(snapshot) => vec![
+            name,
+            format!("{} ({})", snapshot.snapshot_handle, snapshot.driver),
+            format!("{:.1}s", std::time::Duration::from_millis(snapshot.ready_after_ms).as_secs_f64()),
+            human(snapshot.restore_size_bytes),
+            "ok, cut ".to_owned() + &utc(snapshot.cut_at),
+        ],
+        None => vec![
+            name,
+            "none".to_owned(),
+            "-".to_owned(),
+            human(record.volume.capacity_bytes),
+            "not saved (--volumes none)".to_owned(),
+        ],
+    }
+}
+
+/// Blocks, span and skew of the replicas.
+fn history(record: &BackupRecord) -> Option<String> {
+    let blocks: usize = record.fingerprints.iter().map(|fingerprint| fingerprint.blocks.len()).sum();
+    let samples: u64 = record.fingerprints.iter().flat_map(|f| &f.blocks).map(|block| block.samples).sum();
+    let newest = record.fingerprints.iter().map(|f| f.head.max_time_ms).max()?;
+    let oldest = record.fingerprints.iter().flat_map(|f| &f.blocks).map(|b| b.min_time_ms).min().unwrap_or(newest);
+    let cuts = || record.volumes.iter().filter_map(|volume| volume.snapshot.as_ref()).map(|snapshot| snapshot.cut_at);
+    let skew = match (cuts().min(), cuts().max()) {
+        (Some(first), Some(last)) => format!(", volumes cut {:.1}s apart", last.duration_since(first).as_secs_f64()),
+        _ => String::new(),
+    };
+    Some(format!("TSDB       {blocks} blocks, {samples} samples in them, {} .. {}{skew}", day(oldest), time(newest)))
+}
+
+fn problems(problems: &[Problem]) -> Vec<String> {
+    let lines = problems.iter().flat_map(|problem| {
+        [
+            format!("PROBLEM    {} {}: {}", problem.tried, problem.object, problem.cause),
+            format!("           fix: {}", problem.hint),
+        ]
+    });
+    lines.collect()
+}
+
+pub(super) fn listing(listing: &Listing, store: &str, now: Timestamp) -> String {
+    let mut lines = Vec::new();
+    if listing.backups.is_empty() {
+        lines.push(format!("no complete backup in {store}; make one: promsafe backup"));
+    } else {
+        let rows = listing.backups.iter().map(|record| {
+            let snapshots = record.volumes.iter().filter(|volume| volume.snapshot.is_some()).count();
+            vec![
+                record.id.to_string(),
+                age(now.duration_since(record.started_at).as_secs()),
+                record.instances.iter().map(|i| i.key.qualified_name()).collect::<Vec<_>>().join(","),
+                format!("{snapshots}/{}", record.volumes.len()),
+                record.objects.to_string(),
+                human(record.files.iter().map(|file| file.bytes).sum()),
+                record.cluster.version.clone(),
+            ]
+        });
+        lines.push(table(&["ID", "AGE", "INSTANCES", "SNAPSHOTS", "OBJECTS", "SIZE", "KUBERNETES"], rows));
+    }
+    for (id, error) in &listing.unreadable {
+        lines.push(format!("UNREADABLE {id}: {}", words::chain(error)));
+    }
+    if !listing.unfinished.is_empty() {
+        let ids: Vec<String> = listing.unfinished.iter().map(ToString::to_string).collect();
+        lines.push(format!(
+            "UNFINISHED {} (left by runs that did not end; not backups): {}",
+            ids.len(),
+            ids.join(", ")
+        ));
+    }
+    lines.join("\n")
+}
+
+pub(super) fn record(record: &BackupRecord) -> String {
+    let mut lines = vec![
+        format!("BACKUP     {}, written by promsafe {}", record.id, record.tool_version),
+        format!("TAKEN      {} .. {}", utc(record.started_at), utc(record.finished_at)),
+        format!("CLUSTER    {} ({}, uid {})", record.cluster.server, record.cluster.version, record.cluster.uid),
+        format!("NAMESPACES {}", record.namespaces.join(", ")),
+    ];
+    lines.extend(contents(record));
+    for (pod, cause) in &record.without_fingerprint {
+        lines.push(format!("UNPROVEN   {pod} did not answer: {cause}"));
+    }
+    lines.push(table(&["LEFT OUT", "WHY"], left_out(&record.left_out)));
+    let files = record.files.iter().map(|file| vec![file.name.clone(), human(file.bytes), file.sha256.clone()]);
+    lines.push(table(&["FILE", "SIZE", "SHA-256"], files));
+    lines.join("\n")
+}
+
+pub(super) fn plan(plan: &RestorePlan) -> String {
+    let mut lines = Vec::new();
+    for stage in &plan.stages {
+        let creates: Vec<String> = stage
+            .steps
+            .iter()
+            .filter(|step| step.decision == Decision::Create)
+            .map(|step| step.manifest.key().to_string())
+            .collect();
+        if !creates.is_empty() {
+            lines.push(format!("{}:", stage.stage.name));
+            lines.extend(creates.iter().map(|object| format!("  create {object}")));
+        }
+    }
+    lines.extend(not_as_saved(plan));
+    lines.push(format!(
+        "CREATE {}   IDENTICAL {}   DIFFERS {} (kept)   IMPOSSIBLE {}   BLOCKED {}",
+        plan.count(|decision| *decision == Decision::Create),
+        plan.count(|decision| *decision == Decision::Unchanged),
+        plan.count(|decision| matches!(decision, Decision::Kept(_))),
+        plan.count(|decision| matches!(decision, Decision::Impossible(_))),
+        plan.refusals.len(),
+    ));
+    let mut fixes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for refusal in &plan.refusals {
+        fixes.entry(&refusal.fix).or_default().push(format!("BLOCKED    {} {}", refusal.object, refusal.why));
+    }
+    for (fix, blocked) in fixes {
+        lines.extend(blocked);
+        lines.push(format!("           fix: {fix}"));
+    }
+    if !plan.refusals.is_empty() {
+        lines.push("nothing was changed".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn not_as_saved(plan: &RestorePlan) -> Vec<String> {
+    let lines = plan.steps().filter_map(|step| match &step.decision {
+        Decision::Kept(fields) => {
+            Some(format!("DIFFERS    {} in {} (kept as it is)", step.manifest.key(), fields.join(", ")))
+        }
+        Decision::Impossible(why) => Some(format!("IMPOSSIBLE {}: {why}", step.manifest.key())),
+        Decision::Create | Decision::Unchanged => None,
+    });
+    lines.collect()
+}
+
+pub(super) fn restore(outcome: &RestoreOutcome) -> String {
+    let plan = &outcome.plan;
+    let mut lines = not_as_saved(plan);
+    lines.extend(problems(&outcome.applied.problems));
+    for claim in &outcome.released.waiting_claims {
+        lines.push(format!(
+            "WAITING    claim {claim} is not bound until a pod mounts it; its snapshot objects stay until then \
+             (run the same restore again to remove them)"
+        ));
+    }
+    lines.extend(outcome.released.left.iter().map(|object| format!("LEFT       {object}")));
+    lines.push(format!(
+        "RESTORED   {}: {} created, {} there already, {} differ and were kept, {} failed",
+        plan.backup,
+        outcome.applied.created,
+        plan.count(|decision| *decision == Decision::Unchanged),
+        plan.count(|decision| matches!(decision, Decision::Kept(_))),
+        outcome.applied.problems.len() + plan.count(|decision| matches!(decision, Decision::Impossible(_))),
+    ));
+    lines.push(format!(
+        "TIME       {:.1}s to write all of it, {:.1}s with waiting for pods and proof",
+        outcome.writing_took.as_secs_f64(),
+        outcome.took.as_secs_f64()
+    ));
+    match &outcome.confirmation {
+        Some(confirmation) => lines.extend(proof(confirmation)),
+        None => lines.push("NOT PROVEN the backup holds no snapshot of a Prometheus to compare with".to_owned()),
+    }
+    lines.join("\n")
+}
+
+fn proof(confirmation: &Confirmation) -> Vec<String> {
+    let rows = confirmation.pods.iter().map(|pod| {
+        vec![
+            format!("{}/{}", pod.namespace, pod.pod),
+            pod.blocks.to_string(),
+            pod.samples.to_string(),
+            pod.probes.to_string(),
+            pod.rule_groups.to_string(),
+            pod.scrape_pools.to_string(),
+            gap_in_words(pod.gap_seconds),
+        ]
+    });
+    let header = ["PROMETHEUS", "BLOCKS", "SAMPLES", "QUERIES", "RULE GROUPS", "SCRAPE POOLS", "GAP"];
+    let mut lines = vec![table(&header, rows)];
+    lines.extend(problems(&confirmation.problems));
+    let (word, equal) = if confirmation.holds() { ("PROVEN    ", "equal") } else { ("NOT PROVEN", "not all equal") };
+    lines.push(format!(
+        "{word} blocks {}, samples {}, {} queries at past times {equal}, gap {}",
+        confirmation.blocks(),
+        confirmation.samples(),
+        confirmation.probes(),
+        gap_in_words(confirmation.gap_seconds()),
+    ));
+    lines
+}
+
+fn utc(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+fn time(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(|_| "unknown".to_owned(), utc)
+}
+
+fn day(ms: i64) -> String {
+    let at = Timestamp::from_millisecond(ms);
+    at.map_or_else(|_| "unknown".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())
+}
+
+fn age(seconds: i64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86400),
+    }
+}

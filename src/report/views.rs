@@ -1,0 +1,98 @@
+//! Results as JSON values for programs.
+
+use serde_json::{Value, json};
+
+use crate::backup::BackupOutcome;
+use crate::list::Listing;
+use crate::model::Inventory;
+use crate::plan::{Decision, RestorePlan};
+use crate::restore::RestoreOutcome;
+use crate::words;
+
+pub(super) fn inventory(inventory: &Inventory) -> Value {
+    let objects = inventory.objects.iter().map(|object| json!({"object": object.key, "reason": object.reason}));
+    json!({
+        "operators": inventory.operators,
+        "instances": inventory.instances,
+        "namespaces": inventory.namespaces,
+        "volumes": inventory.volumes,
+        "objects": objects.collect::<Vec<_>>(),
+        "left_out": inventory.left_out,
+        "failed_groups": inventory.failed_groups,
+    })
+}
+
+pub(super) fn backup(outcome: &BackupOutcome, store: &str) -> Value {
+    json!({
+        "result": "backup",
+        "store": store,
+        "took_ms": outcome.took.as_millis(),
+        "snapshots_took_ms": outcome.snapshots_took.as_millis(),
+        "problems": outcome.problems,
+        "backup": outcome.record,
+    })
+}
+
+pub(super) fn listing(listing: &Listing, store: &str) -> Value {
+    let unreadable = listing.unreadable.iter();
+    json!({
+        "store": store,
+        "backups": listing.backups,
+        "unreadable": unreadable.map(|(id, error)| json!({"id": id, "error": words::chain(error)})).collect::<Vec<_>>(),
+        "unfinished": listing.unfinished,
+    })
+}
+
+pub(super) fn plan(plan: &RestorePlan) -> Value {
+    let stages = plan.stages.iter().map(|stage| {
+        let steps = stage.steps.iter().map(|step| {
+            let (decision, details) = match &step.decision {
+                Decision::Create => ("create", json!(null)),
+                Decision::Unchanged => ("unchanged", json!(null)),
+                Decision::Kept(differences) => ("kept", json!(differences)),
+                Decision::Impossible(why) => ("impossible", json!(why)),
+            };
+            json!({"object": step.manifest.key(), "decision": decision, "details": details})
+        });
+        json!({"stage": stage.stage.name, "steps": steps.collect::<Vec<_>>()})
+    });
+    json!({
+        "result": "plan",
+        "backup": plan.backup,
+        "refusals": plan.refusals,
+        "stages": stages.collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn restore(outcome: &RestoreOutcome) -> Value {
+    let kept = outcome.plan.steps().filter_map(|step| match &step.decision {
+        Decision::Kept(differences) => Some(json!({"object": step.manifest.key(), "differs_in": differences})),
+        _ => None,
+    });
+    let impossible = outcome.plan.steps().filter_map(|step| match &step.decision {
+        Decision::Impossible(why) => Some(json!({"object": step.manifest.key(), "why": why})),
+        _ => None,
+    });
+    json!({
+        "result": "restore",
+        "backup": outcome.plan.backup,
+        "created": outcome.applied.created,
+        "unchanged": outcome.plan.count(|decision| *decision == Decision::Unchanged),
+        "kept": kept.collect::<Vec<_>>(),
+        "impossible": impossible.collect::<Vec<_>>(),
+        "problems": outcome.applied.problems,
+        "snapshot_objects_removed": outcome.released.removed,
+        "snapshot_objects_left": outcome.released.left,
+        "claims_waiting_for_a_pod": outcome.released.waiting_claims,
+        "proof": outcome.confirmation,
+        "proven": outcome.confirmation.as_ref().map(crate::proof::Confirmation::holds),
+        "totals": outcome.confirmation.as_ref().map(|confirmation| json!({
+            "blocks": confirmation.blocks(),
+            "samples": confirmation.samples(),
+            "probes": confirmation.probes(),
+            "gap_seconds": confirmation.gap_seconds(),
+        })),
+        "writing_took_ms": outcome.writing_took.as_millis(),
+        "took_ms": outcome.took.as_millis(),
+    })
+}

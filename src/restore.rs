@@ -1,0 +1,195 @@
+//! The restore pipeline: open, survey, plan, check, apply, prove.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::apply::{self, Applied, ApplyError};
+use crate::barrier::{BarrierError, Watch};
+use crate::bundle::{self, BundleError};
+use crate::cluster::Cluster;
+use crate::confirm;
+use crate::layout;
+use crate::model::{BackupId, BackupRecord, CapturedManifest, Event, Fingerprint, Problem, Reporter, Timeouts};
+use crate::plan::{self, RestorePlan, RestoreRequest};
+use crate::preflight::{self, PreflightError};
+use crate::proof::Confirmation;
+use crate::reach;
+use crate::release::{self, Released};
+use crate::sanitise::SanitiseError;
+use crate::store::{Store, StoreError};
+use crate::survey::{self, SurveyError};
+
+/// Whether the plan is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// Computed and returned, nothing else.
+    PlanOnly,
+    /// Executed.
+    Execute,
+}
+
+/// How a restore ended.
+#[derive(Debug)]
+pub enum RestoreEnd {
+    /// Only planned; refusals are those that an execution would meet.
+    Planned(Box<RestorePlan>),
+    /// Refused; nothing was changed.
+    Refused(Box<RestorePlan>),
+    /// Executed.
+    Done(Box<RestoreOutcome>),
+}
+
+/// What an executed restore did and proved.
+#[derive(Debug)]
+pub struct RestoreOutcome {
+    /// The plan it executed.
+    pub plan: RestorePlan,
+    /// What was written.
+    pub applied: Applied,
+    /// What became of its snapshot objects.
+    pub released: Released,
+    /// The proof; `None` when the backup holds no volumes to prove.
+    pub confirmation: Option<Confirmation>,
+    /// The whole run.
+    pub took: Duration,
+    /// Until the last object was written: the restore's own part.
+    pub writing_took: Duration,
+}
+
+/// The restore stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The backup could not be read.
+    #[error("open the backup")]
+    Open(#[source] StoreError),
+    /// The bundle could not be unpacked.
+    #[error("unpack {file} of backup {id}")]
+    Unpack {
+        /// The backup.
+        id: BackupId,
+        /// The file.
+        file: &'static str,
+        /// Why.
+        #[source]
+        source: BundleError,
+    },
+    /// The target could not be read.
+    #[error("look at the target cluster")]
+    Survey(#[source] SurveyError),
+    /// An object could not be read.
+    #[error("plan the restore")]
+    Plan(#[source] SanitiseError),
+    /// Whether it can be done could not be found out.
+    #[error("check whether the restore can be done")]
+    Preflight(#[source] PreflightError),
+    /// A stage failed. Running it again goes on.
+    #[error("execute the plan")]
+    Apply(#[source] ApplyError),
+    /// The snapshot objects could not be removed.
+    #[error("remove the restore's own snapshot objects")]
+    Release(#[source] BarrierError),
+    /// Asked to stop. Running it again goes on.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Restores a backup, or plans it.
+///
+/// # Errors
+/// When it stopped before its end; running it again goes on from there.
+pub async fn restore(
+    cluster: &Cluster,
+    store: &Store,
+    id: &BackupId,
+    request: &RestoreRequest,
+    run: Run,
+    timeouts: &Timeouts,
+    reporter: &dyn Reporter,
+) -> Result<RestoreEnd, RestoreError> {
+    let begun = Instant::now();
+    reporter.event(&Event::Step { doing: format!("reading backup {id} from {}", store.url()) });
+    let (record, manifests) = open(store, id).await?;
+    reporter.event(&Event::Step { doing: "looking at the target cluster".to_owned() });
+    let target = survey::survey(cluster, &record, &manifests).await.map_err(RestoreError::Survey)?;
+    let mut plan = plan::plan(&record, &manifests, &target, request).map_err(RestoreError::Plan)?;
+    drop((manifests, target));
+    plan.refusals.extend(preflight::restore(cluster, &plan).await.map_err(RestoreError::Preflight)?);
+    if run == Run::PlanOnly {
+        return Ok(RestoreEnd::Planned(Box::new(plan)));
+    }
+    if !plan.refusals.is_empty() {
+        return Ok(RestoreEnd::Refused(Box::new(plan)));
+    }
+    let applied = apply::apply(cluster, &plan, timeouts, reporter).await.map_err(RestoreError::Apply)?;
+    let writing_took = applied.last_write.map_or_else(|| begun.elapsed(), |at| at.duration_since(begun));
+    let watch = Watch { cluster, timeouts, reporter };
+    let released = release::release(&watch, &plan, &mounted(&record)).await.map_err(RestoreError::Release)?;
+    let confirmation = prove(cluster, &record, &plan, timeouts, reporter).await;
+    Ok(RestoreEnd::Done(Box::new(RestoreOutcome {
+        plan,
+        applied,
+        released,
+        confirmation,
+        took: begun.elapsed(),
+        writing_took,
+    })))
+}
+
+async fn open(store: &Store, id: &BackupId) -> Result<(BackupRecord, Vec<CapturedManifest>), RestoreError> {
+    let backup = store.open_backup(id).await.map_err(RestoreError::Open)?;
+    let bytes = backup.read(layout::BUNDLE).await.map_err(RestoreError::Open)?;
+    let unpack = |source| RestoreError::Unpack { id: id.clone(), file: layout::BUNDLE, source };
+    Ok((backup.record().clone(), bundle::unpack(&bytes).map_err(unpack)?))
+}
+
+/// Claims that pods mounted when the backup was taken: these will be mounted again, and so be bound.
+fn mounted(record: &BackupRecord) -> BTreeSet<(String, String)> {
+    let volumes = record.volumes.iter().map(|volume| &volume.volume).filter(|volume| volume.pod.is_some());
+    volumes.map(|volume| (volume.namespace.clone(), volume.claim.clone())).collect()
+}
+
+/// Asks every restored Prometheus what it answered at backup time.
+async fn prove(
+    cluster: &Cluster,
+    record: &BackupRecord,
+    plan: &RestorePlan,
+    timeouts: &Timeouts,
+    reporter: &dyn Reporter,
+) -> Option<Confirmation> {
+    let proofs: Vec<(&Fingerprint, Timestamp)> = record
+        .fingerprints
+        .iter()
+        .filter(|fingerprint| plan.namespaces.contains(&fingerprint.namespace))
+        .filter_map(|fingerprint| Some((fingerprint, cut_at(record, fingerprint)?)))
+        .collect();
+    if proofs.is_empty() {
+        return None;
+    }
+    reporter
+        .event(&Event::Step { doing: format!("asking {} Prometheus pods what they answered before", proofs.len()) });
+    let asked = join_all(proofs.iter().map(async |(then, cut_at)| {
+        let instance = record.instances.iter().find(|instance| instance.key.qualified_name() == then.instance)?;
+        let api = reach::prometheus(cluster, instance, &then.pod);
+        Some(confirm::pod(&api, then, Some(*cut_at), timeouts, reporter).await)
+    }))
+    .await;
+    let unproven = record.without_fingerprint.iter().map(|(pod, cause)| Problem {
+        object: pod.clone(),
+        tried: "prove its history".to_owned(),
+        cause: format!("it did not answer when the backup was taken ({cause})"),
+        hint: "look at its history yourself".to_owned(),
+    });
+    Some(Confirmation { pods: asked.into_iter().flatten().collect(), problems: unproven.collect() })
+}
+
+/// When the snapshot of the volume behind a Prometheus pod was cut.
+fn cut_at(record: &BackupRecord, fingerprint: &Fingerprint) -> Option<Timestamp> {
+    let is_its =
+        |namespace: &str, pod: Option<&String>| namespace == fingerprint.namespace && pod == Some(&fingerprint.pod);
+    let volume = record.volumes.iter().find(|volume| is_its(&volume.volume.namespace, volume.volume.pod.as_ref()))?;
+    Some(volume.snapshot.as_ref()?.cut_at)
+}

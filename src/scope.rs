@@ -1,0 +1,314 @@
+//! THE table of what belongs to a backup besides the namespaces captured whole: which kind, how selected, why.
+//!
+//! Pure: it decides over manifests, it never asks a cluster. The same rules choose at restore time which cluster-scoped
+//! objects a part of a backup needs.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::model::{GroupKind, ObjectKey};
+
+/// API group of the Prometheus Operator's custom resources.
+pub const OPERATOR_GROUP: &str = "monitoring.coreos.com";
+/// API group of the CSI snapshot objects.
+pub const SNAPSHOT_GROUP: &str = "snapshot.storage.k8s.io";
+
+/// The custom resources that run as pods (prometheus-operator `pkg/apis/monitoring/v1`).
+pub const INSTANCE_KINDS: &[GroupKind] = &[
+    GroupKind(OPERATOR_GROUP, "Prometheus"),
+    GroupKind(OPERATOR_GROUP, "PrometheusAgent"),
+    GroupKind(OPERATOR_GROUP, "Alertmanager"),
+    GroupKind(OPERATOR_GROUP, "ThanosRuler"),
+];
+
+/// What is known so far about the objects that are in.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// Namespaces captured whole.
+    pub namespaces: BTreeSet<String>,
+    /// Namespaces of any object that is in.
+    pub namespaces_of_objects: BTreeSet<String>,
+    /// `(namespace, role)` of Roles that bindings name.
+    roles: BTreeSet<(String, String)>,
+    cluster_roles: BTreeSet<String>,
+    storage_classes: BTreeSet<String>,
+    drivers: BTreeSet<String>,
+    priority_classes: BTreeSet<String>,
+}
+
+impl Facts {
+    /// Facts about namespaces captured whole.
+    pub fn of_namespaces<'a>(namespaces: impl IntoIterator<Item = &'a String>) -> Self {
+        let namespaces: BTreeSet<String> = namespaces.into_iter().cloned().collect();
+        Self { namespaces_of_objects: namespaces.clone(), namespaces, ..Self::default() }
+    }
+
+    /// Takes in what an object that is in says about others.
+    pub fn learn(&mut self, key: &ObjectKey, value: &Value) {
+        if let Some(namespace) = &key.namespace {
+            self.namespaces_of_objects.insert(namespace.clone());
+        }
+        if let Some(role) = text(value, "/roleRef/name") {
+            match (text(value, "/roleRef/kind"), &key.namespace) {
+                (Some("Role"), Some(namespace)) => self.roles.insert((namespace.clone(), role.to_owned())),
+                _ => self.cluster_roles.insert(role.to_owned()),
+            };
+        }
+        if let Some(driver) = text(value, "/provisioner") {
+            self.drivers.insert(driver.to_owned());
+        }
+        self.walk(value);
+    }
+
+    /// Takes in the CSI driver of a volume that is in.
+    pub fn learn_driver(&mut self, driver: &str) {
+        self.drivers.insert(driver.to_owned());
+    }
+
+    /// Claim templates and pod templates lie at different depths in every kind: the field names are unique enough.
+    fn walk(&mut self, value: &Value) {
+        match value {
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    let known = match name.as_str() {
+                        "storageClassName" => Some(&mut self.storage_classes),
+                        "priorityClassName" => Some(&mut self.priority_classes),
+                        _ => None,
+                    };
+                    match (known, field) {
+                        (Some(known), Value::String(class)) => {
+                            known.insert(class.clone());
+                        }
+                        _ => self.walk(field),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.walk(item)),
+            _ => {}
+        }
+    }
+}
+
+/// One row: a kind looked for outside the namespaces captured whole.
+pub struct Rule {
+    /// The kind.
+    pub kind: GroupKind,
+    /// Whether an object of the kind is in, and why, in words.
+    pub select: fn(&Facts, &Value) -> Option<String>,
+    /// Why the kind is looked at.
+    pub because: &'static str,
+}
+
+/// Rows in an order in which each learns from those above: bindings before the roles they name.
+pub const RULES: &[Rule] = &[
+    Rule {
+        kind: GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"),
+        select: definition_of_the_operator,
+        because: "the whole group, used or not: the operator does not start without all of its kinds",
+    },
+    Rule {
+        kind: GroupKind("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+        select: binds_a_captured_account,
+        because: "a service account without its bindings may do nothing",
+    },
+    Rule {
+        kind: GroupKind("rbac.authorization.k8s.io", "RoleBinding"),
+        select: binds_a_captured_account,
+        because: "kube-prometheus binds Prometheus in every namespace it watches",
+    },
+    Rule {
+        kind: GroupKind("rbac.authorization.k8s.io", "ClusterRole"),
+        select: role_of_a_binding,
+        because: "named by a binding that is in",
+    },
+    Rule {
+        kind: GroupKind("rbac.authorization.k8s.io", "Role"),
+        select: role_of_a_binding,
+        because: "named by a binding that is in",
+    },
+    Rule {
+        kind: GroupKind("storage.k8s.io", "StorageClass"),
+        select: class_of_a_claim,
+        because: "the operator refuses to reconcile a resource whose class is missing",
+    },
+    Rule {
+        kind: GroupKind(SNAPSHOT_GROUP, "VolumeSnapshotClass"),
+        select: snapshot_class_of_a_driver,
+        because: "the next backup needs it",
+    },
+    Rule {
+        kind: GroupKind("scheduling.k8s.io", "PriorityClass"),
+        select: priority_class_of_a_pod,
+        because: "pods that name a missing class are refused",
+    },
+    Rule {
+        kind: GroupKind("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+        select: webhook_of_the_operator,
+        because: "checks the operator's resources, or is served from a captured namespace",
+    },
+    Rule {
+        kind: GroupKind("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+        select: webhook_of_the_operator,
+        because: "changes the operator's resources, or is served from a captured namespace",
+    },
+    Rule {
+        kind: GroupKind("apiregistration.k8s.io", "APIService"),
+        select: served_from_a_captured_namespace,
+        because: "an API whose server is in",
+    },
+    Rule {
+        kind: GroupKind("", "Namespace"),
+        select: namespace_of_an_object,
+        because: "selectors of monitors and rules depend on its labels",
+    },
+];
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
+}
+
+fn items<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn name(value: &Value) -> &str {
+    text(value, "/metadata/name").unwrap_or_default()
+}
+
+fn definition_of_the_operator(_: &Facts, value: &Value) -> Option<String> {
+    (text(value, "/spec/group") == Some(OPERATOR_GROUP)).then(|| format!("definition of the group {OPERATOR_GROUP}"))
+}
+
+fn binds_a_captured_account(facts: &Facts, value: &Value) -> Option<String> {
+    let account = items(value, "/subjects").find_map(|subject| {
+        let name = text(subject, "/name")?;
+        match text(subject, "/kind")? {
+            "ServiceAccount" => {
+                let namespace = text(subject, "/namespace").or_else(|| text(value, "/metadata/namespace"))?;
+                facts.namespaces.contains(namespace).then(|| format!("ServiceAccount {namespace}/{name}"))
+            }
+            "Group" => {
+                let namespace = name.strip_prefix("system:serviceaccounts:")?;
+                facts.namespaces.contains(namespace).then(|| format!("group {name}"))
+            }
+            _ => None,
+        }
+    })?;
+    Some(format!("binds {account}"))
+}
+
+fn role_of_a_binding(facts: &Facts, value: &Value) -> Option<String> {
+    let named = match text(value, "/metadata/namespace") {
+        Some(namespace) => facts.roles.contains(&(namespace.to_owned(), name(value).to_owned())),
+        None => facts.cluster_roles.contains(name(value)),
+    };
+    // The API server makes its own default roles in every cluster (`plugin/pkg/auth/authorizer/rbac/bootstrappolicy`).
+    let made_by_the_server =
+        text(value, "/metadata/labels/kubernetes.io~1bootstrapping").is_some_and(|label| label == "rbac-defaults");
+    (named && !made_by_the_server).then(|| "named by a binding of a captured service account".to_owned())
+}
+
+fn class_of_a_claim(facts: &Facts, value: &Value) -> Option<String> {
+    facts.storage_classes.contains(name(value)).then(|| "class of a captured claim or claim template".to_owned())
+}
+
+fn snapshot_class_of_a_driver(facts: &Facts, value: &Value) -> Option<String> {
+    let driver = text(value, "/driver")?;
+    facts.drivers.contains(driver).then(|| format!("snapshots volumes of driver {driver}"))
+}
+
+fn priority_class_of_a_pod(facts: &Facts, value: &Value) -> Option<String> {
+    // The API server makes these two itself.
+    let system = name(value).starts_with("system-");
+    (!system && facts.priority_classes.contains(name(value))).then(|| "named by a captured pod template".to_owned())
+}
+
+fn webhook_of_the_operator(facts: &Facts, value: &Value) -> Option<String> {
+    items(value, "/webhooks").find_map(|webhook| {
+        let checks_group = items(webhook, "/rules")
+            .flat_map(|rule| items(rule, "/apiGroups"))
+            .any(|group| group.as_str() == Some(OPERATOR_GROUP));
+        if checks_group {
+            return Some(format!("admits objects of {OPERATOR_GROUP}"));
+        }
+        let namespace = text(webhook, "/clientConfig/service/namespace")?;
+        facts.namespaces.contains(namespace).then(|| format!("served from namespace {namespace}"))
+    })
+}
+
+fn served_from_a_captured_namespace(facts: &Facts, value: &Value) -> Option<String> {
+    let namespace = text(value, "/spec/service/namespace")?;
+    facts.namespaces.contains(namespace).then(|| format!("served from namespace {namespace}"))
+}
+
+fn namespace_of_an_object(facts: &Facts, value: &Value) -> Option<String> {
+    let namespace = name(value);
+    if facts.namespaces.contains(namespace) {
+        Some("runs an operator or an instance".to_owned())
+    } else {
+        facts.namespaces_of_objects.contains(namespace).then(|| "holds a captured object".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn facts() -> Facts {
+        Facts::of_namespaces(&["monitoring".to_owned()])
+    }
+
+    #[test]
+    fn binding_of_a_foreign_account_is_left_alone() {
+        let binding = |namespace: &str| {
+            json!({"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "r"},
+                   "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": "p"}]})
+        };
+        assert_eq!(binds_a_captured_account(&facts(), &binding("elsewhere")), None);
+        assert_eq!(
+            binds_a_captured_account(&facts(), &binding("monitoring")).as_deref(),
+            Some("binds ServiceAccount monitoring/p")
+        );
+    }
+
+    #[test]
+    fn role_is_in_once_its_binding_is_and_never_when_the_server_makes_it() {
+        let mut facts = facts();
+        let role = json!({"metadata": {"name": "r"}});
+        let default_role =
+            json!({"metadata": {"name": "r", "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}});
+        assert_eq!(role_of_a_binding(&facts, &role), None);
+        let key =
+            ObjectKey::cluster_scoped("rbac.authorization.k8s.io", "ClusterRoleBinding", "clusterrolebindings", "b");
+        facts.learn(&key, &json!({"roleRef": {"kind": "ClusterRole", "name": "r"}}));
+        assert!(role_of_a_binding(&facts, &role).is_some());
+        assert_eq!(role_of_a_binding(&facts, &default_role), None);
+    }
+
+    #[test]
+    fn classes_are_found_at_any_depth() {
+        let mut facts = facts();
+        let key = ObjectKey::namespaced(OPERATOR_GROUP, "Prometheus", "prometheuses", "monitoring", "k8s");
+        facts.learn(
+            &key,
+            &json!({"spec": {"storage": {"volumeClaimTemplate": {"spec": {"storageClassName": "fast"}}},
+                                       "priorityClassName": "high"}}),
+        );
+        assert!(class_of_a_claim(&facts, &json!({"metadata": {"name": "fast"}})).is_some());
+        assert!(priority_class_of_a_pod(&facts, &json!({"metadata": {"name": "high"}})).is_some());
+        assert_eq!(class_of_a_claim(&facts, &json!({"metadata": {"name": "slow"}})), None);
+    }
+
+    #[test]
+    fn webhook_is_in_by_its_rules_or_by_where_it_is_served() {
+        let by_rules = json!({"webhooks": [{"rules": [{"apiGroups": [OPERATOR_GROUP]}]}]});
+        let by_place = json!({"webhooks": [{"clientConfig": {"service": {"namespace": "monitoring"}}}]});
+        let foreign = json!({"webhooks": [{"clientConfig": {"service": {"namespace": "other"}}}]});
+        assert!(webhook_of_the_operator(&facts(), &by_rules).is_some());
+        assert!(webhook_of_the_operator(&facts(), &by_place).is_some());
+        assert_eq!(webhook_of_the_operator(&facts(), &foreign), None);
+    }
+}

@@ -1,0 +1,40 @@
+//! What a place for files must be able to do. Two places do: a directory and an S3 bucket. `tests/it/store/contract.rs`
+//! holds both to every sentence below.
+
+use std::ops::Range;
+
+use futures::future::BoxFuture;
+
+use super::StoreError;
+
+/// A flat map from keys to bytes that can grow and shrink, but in which nothing changes.
+///
+/// A key is one or more parts joined by slashes; a part is not empty, not `.` or `..`, and holds no NUL. Anything else
+/// is an error, whatever is asked. Keys are relative to the store's prefix or directory.
+pub trait Backend: Send + Sync {
+    /// Creates an object with these bytes. When this returns, the bytes survive a crash of the store.
+    ///
+    /// An object is there whole or not at all, at any time and for every reader. If the key is taken, this is
+    /// [`StoreError::AlreadyExists`] and the object stays as it was; of several writers at once one succeeds. On S3 the
+    /// server has to honour `If-None-Match` for that: see [`super::CreateOnly`].
+    fn put_new<'a>(&'a self, key: &'a str, bytes: Vec<u8>) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// All bytes of an object; `None` if there is none.
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>>;
+
+    /// The bytes of an object in this range, cut at its end: a range that begins at or behind the end gives no bytes.
+    /// `None` if there is no object.
+    fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>>;
+
+    /// All keys that begin with this text, sorted, however many they are. The text need not end at a slash. What is no
+    /// object of the store (an unfinished write, a symbolic link) is left out. A store not yet made is empty.
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
+
+    /// Removes an object. It is no error if there is none.
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+/// Whether a text can be a key.
+pub(super) fn is_key(key: &str) -> bool {
+    key.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains('\0'))
+}

@@ -1,0 +1,224 @@
+//! An S3 bucket as a backend: requests, their deadlines and repetition. The client sends each request once.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::backend::{Backend, is_key};
+use super::s3_answer::{Failure, Meaning};
+use super::s3_client::{Connected, connect};
+use super::{StoreError, StoreOptions};
+use crate::model::Timeouts;
+
+/// Requests sent at most for one operation, and the first wait between two; each further wait is twice as long.
+const ATTEMPTS: u32 = 5;
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+
+/// A bucket, or what lies under a prefix of it.
+pub(super) struct S3 {
+    client: Client,
+    bucket: String,
+    prefix: String,
+    who: String,
+    endpoint: String,
+    timeouts: Timeouts,
+}
+
+/// A result, and how many requests it took.
+type Attempted<T> = (Result<T, Failure>, u32);
+
+impl S3 {
+    /// Finds the credentials; the bucket is not asked.
+    pub(super) async fn open(bucket: &str, prefix: &str, options: &StoreOptions) -> Result<Self, StoreError> {
+        let Connected { client, who, endpoint } = connect(options).await?;
+        Ok(Self {
+            client,
+            bucket: bucket.to_owned(),
+            prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
+            who,
+            endpoint,
+            timeouts: options.timeouts.clone(),
+        })
+    }
+
+    /// Sends a request until it succeeds, fails for good, or time is up.
+    async fn attempt<T, F>(&self, request: impl Fn() -> F) -> Attempted<T>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let end = Instant::now() + self.timeouts.attempts;
+        let mut wait = FIRST_WAIT;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let limit = self.timeouts.request.min(end.saturating_duration_since(Instant::now()));
+            let late = |_| Failure::unreachable(format!("no answer within {limit:?}"));
+            let result = timeout(limit, request()).await.map_err(late).flatten();
+            let give_up = attempts == ATTEMPTS || Instant::now() + wait >= end;
+            match &result {
+                Err(failure) if failure.transient && !give_up => sleep(wait).await,
+                _ => return (result, attempts),
+            }
+            wait *= 2;
+        }
+    }
+
+    /// The bucket's name of a key.
+    fn full(&self, key: &str) -> Result<String, Failure> {
+        let full = format!("{}{key}", self.prefix);
+        if is_key(key) {
+            Ok(full)
+        } else {
+            Err(Failure { meaning: Meaning::Other, transient: false, cause: "this is no key".into() })
+        }
+    }
+
+    fn error(&self, doing: &'static str, key: &str, failure: Failure) -> StoreError {
+        let object = format!("s3://{}/{}{key}", self.bucket, self.prefix);
+        let source = failure.cause;
+        match failure.meaning {
+            Meaning::NoBucket => {
+                StoreError::NoSuchBucket { doing, object, bucket: self.bucket.clone(), endpoint: self.endpoint.clone() }
+            }
+            Meaning::Exists => StoreError::AlreadyExists { object },
+            Meaning::Denied => StoreError::AccessDenied { doing, object, who: self.who.clone(), source },
+            Meaning::Unreachable => {
+                StoreError::Unreachable { doing, object: format!("{object} at {}", self.endpoint), source }
+            }
+            Meaning::NoObject | Meaning::BehindEnd | Meaning::Other => StoreError::Access { doing, object, source },
+        }
+    }
+
+    async fn create(&self, key: &str, bytes: Vec<u8>) -> Result<(), Failure> {
+        let full = self.full(key)?;
+        // In memory, so that the body is signed with its SHA-256 and can be sent again without a copy.
+        let body = SdkBody::from(bytes);
+        let (result, attempts) = self
+            .attempt(|| async {
+                let body = body.try_clone().map(ByteStream::new).ok_or_else(|| Failure::unreachable("body is gone"))?;
+                let put = self.client.put_object().bucket(&self.bucket).key(&full).if_none_match("*").body(body);
+                put.send().await.map(drop).map_err(Failure::from)
+            })
+            .await;
+        match result {
+            // An earlier attempt may have arrived while its answer did not.
+            Err(failure) if failure.meaning == Meaning::Exists && attempts > 1 => {
+                match (self.fetch(key, None).await?, body.bytes()) {
+                    (Some(there), Some(sent)) if there == sent => Ok(()),
+                    _ => Err(failure),
+                }
+            }
+            other => other,
+        }
+    }
+
+    async fn fetch(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<Vec<u8>>, Failure> {
+        let full = self.full(key)?;
+        // HTTP knows no empty range; one byte too many is cut off below.
+        let header = range.as_ref().map(|r| format!("bytes={}-{}", r.start, r.end.max(r.start + 1) - 1));
+        let (result, _) = self
+            .attempt(|| async {
+                let get = self.client.get_object().bucket(&self.bucket).key(&full).set_range(header.clone());
+                let answer = get.send().await?;
+                let is_part = answer.content_range.is_some();
+                let bytes = answer.body.collect().await.map_err(Failure::unreachable)?.to_vec();
+                Ok((bytes, is_part))
+            })
+            .await;
+        match (result, range) {
+            (Ok((bytes, _)), None) => Ok(Some(bytes)),
+            (Ok((bytes, is_part)), Some(range)) => Ok(Some(cut(bytes, is_part, &range))),
+            (Err(failure), _) if failure.meaning == Meaning::NoObject => Ok(None),
+            (Err(failure), Some(_)) if failure.meaning == Meaning::BehindEnd => Ok(Some(Vec::new())),
+            (Err(failure), _) => Err(failure),
+        }
+    }
+
+    async fn keys(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+        let full = format!("{}{prefix}", self.prefix);
+        let mut keys = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let (page, _) = self
+                .attempt(|| async {
+                    let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(&full);
+                    list.set_continuation_token(token.clone()).send().await.map_err(Failure::from)
+                })
+                .await;
+            let page = page?;
+            let found = page.contents.into_iter().flatten().filter_map(|object| object.key);
+            keys.extend(found.filter_map(|key| key.strip_prefix(&self.prefix).map(str::to_owned)));
+            match page.next_continuation_token {
+                Some(next) if page.is_truncated == Some(true) => token = Some(next),
+                _ => break,
+            }
+        }
+        // Consoles leave empty objects whose names end in a slash to show directories.
+        keys.retain(|key| is_key(key));
+        keys.sort();
+        Ok(keys)
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), Failure> {
+        let full = self.full(key)?;
+        let (result, _) = self
+            .attempt(|| async {
+                let delete = self.client.delete_object().bucket(&self.bucket).key(&full);
+                delete.send().await.map(drop).map_err(Failure::from)
+            })
+            .await;
+        match result {
+            Err(failure) if failure.meaning == Meaning::NoObject => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// The bytes of a range out of an answer to it. A server may ignore the range and send all.
+fn cut(mut bytes: Vec<u8>, is_part: bool, range: &Range<u64>) -> Vec<u8> {
+    let begin = if is_part { 0 } else { usize::try_from(range.start).unwrap_or(usize::MAX).min(bytes.len()) };
+    bytes.drain(..begin);
+    bytes.truncate(usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX));
+    bytes
+}
+
+impl Backend for S3 {
+    fn put_new<'a>(&'a self, key: &'a str, bytes: Vec<u8>) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move { self.create(key, bytes).await.map_err(|failure| self.error("write", key, failure)) })
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
+        Box::pin(async move { self.fetch(key, None).await.map_err(|failure| self.error("read", key, failure)) })
+    }
+
+    fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
+        Box::pin(async move { self.fetch(key, Some(range)).await.map_err(|failure| self.error("read", key, failure)) })
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        Box::pin(async move { self.keys(prefix).await.map_err(|failure| self.error("list", prefix, failure)) })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move { self.remove(key).await.map_err(|failure| self.error("delete", key, failure)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_cut_out_of_whole_and_partial_answers() {
+        let all = b"0123456789".to_vec();
+        assert_eq!(cut(all.clone(), false, &(2..5)), b"234");
+        assert_eq!(cut(b"234".to_vec(), true, &(2..5)), b"234");
+        assert_eq!(cut(b"2".to_vec(), true, &(2..2)), b"");
+        assert_eq!(cut(all.clone(), false, &(8..99)), b"89");
+        assert_eq!(cut(all, false, &(20..30)), b"");
+    }
+}

@@ -1,0 +1,122 @@
+//! Records for the tests of the store: a small one, and one with every field filled.
+
+use std::collections::BTreeMap;
+
+use crate::model::{
+    BackupId, BackupRecord, BlockMeta, ClusterIdentity, DataVolume, FileRecord, Fingerprint, Head, Instance,
+    InstanceKind, ObjectKey, Operator, Probe, SnapshotRecord, VolumeRecord,
+};
+
+/// A backup of an empty cluster.
+pub(super) fn small_record() -> BackupRecord {
+    let at = "2026-11-21T09:00:00Z".parse().unwrap();
+    BackupRecord {
+        id: BackupId::new(at, 0x7f3c),
+        tool_version: "0.1.0".into(),
+        cluster: ClusterIdentity { uid: "u".into(), version: "v1.36.3".into(), server: "https://a".into() },
+        started_at: at,
+        finished_at: at,
+        asked_namespaces: vec![],
+        namespaces: vec![],
+        operators: vec![],
+        instances: vec![],
+        objects: 0,
+        cluster_scoped_objects: 0,
+        left_out: BTreeMap::new(),
+        volumes: vec![],
+        fingerprints: vec![],
+        without_fingerprint: BTreeMap::new(),
+        files: vec![],
+    }
+}
+
+/// A backup in which no list is empty and no option missing.
+pub(super) fn full_record() -> BackupRecord {
+    BackupRecord {
+        asked_namespaces: vec!["monitoring".into()],
+        namespaces: vec!["monitoring".into()],
+        operators: vec![Operator {
+            key: ObjectKey::namespaced("apps", "Deployment", "deployments", "monitoring", "prometheus-operator"),
+            version: Some("v0.93.0".into()),
+        }],
+        instances: vec![instance()],
+        objects: 2,
+        cluster_scoped_objects: 1,
+        left_out: BTreeMap::from([("made by the operator".to_owned(), 3)]),
+        volumes: vec![VolumeRecord { volume: volume(), snapshot: Some(snapshot()) }],
+        fingerprints: vec![fingerprint()],
+        without_fingerprint: BTreeMap::from([("monitoring/agent".to_owned(), "no queries".to_owned())]),
+        files: vec![FileRecord { name: "manifests.tar.gz".into(), bytes: 7, sha256: "ab".repeat(32) }],
+        ..small_record()
+    }
+}
+
+fn instance() -> Instance {
+    Instance {
+        key: ObjectKey::namespaced("monitoring.coreos.com", "Prometheus", "prometheuses", "monitoring", "k8s"),
+        kind: InstanceKind::Prometheus,
+        version: Some("3.13.1".into()),
+        replicas: 2,
+        shards: 1,
+        pods: vec!["prometheus-k8s-0".into()],
+        port: 9090,
+        scheme: "http".into(),
+        route_prefix: "/".into(),
+        retention: Some("30d".into()),
+    }
+}
+
+fn volume() -> DataVolume {
+    DataVolume {
+        namespace: "monitoring".into(),
+        claim: "prometheus-k8s-db-prometheus-k8s-0".into(),
+        uid: "c".into(),
+        used_by: Some("Prometheus monitoring/k8s".into()),
+        pod: Some("prometheus-k8s-0".into()),
+        phase: "Bound".into(),
+        storage_class: Some("standard".into()),
+        requested_bytes: 1,
+        capacity_bytes: 2,
+        driver: Some("csi.example".into()),
+        volume_handle: Some("v".into()),
+    }
+}
+
+fn snapshot() -> SnapshotRecord {
+    SnapshotRecord {
+        driver: "csi.example".into(),
+        snapshot_handle: "h".into(),
+        restore_size_bytes: 2,
+        cut_at: "2026-11-21T09:00:01Z".parse().unwrap(),
+        source_volume_mode: Some("Filesystem".into()),
+        class: "snap".into(),
+        namespace: "monitoring".into(),
+        name: "promsafe-a".into(),
+        content: "snapcontent-a".into(),
+        content_annotations: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
+        ready_after_ms: 1200,
+    }
+}
+
+fn fingerprint() -> Fingerprint {
+    let at = "2026-11-21T08:00:00Z".parse().unwrap();
+    Fingerprint {
+        instance: "monitoring/k8s".into(),
+        namespace: "monitoring".into(),
+        pod: "prometheus-k8s-0".into(),
+        version: "3.13.1".into(),
+        taken_at: at,
+        blocks: vec![BlockMeta {
+            ulid: "01".into(),
+            min_time_ms: 0,
+            max_time_ms: 1,
+            samples: 5,
+            series: 1,
+            sources: vec!["01".into()],
+        }],
+        head: Head { min_time_ms: 1, max_time_ms: 2, series: 3 },
+        probes: vec![Probe { query: "count(up)".into(), at, value: Some("7".into()) }],
+        rule_groups: vec!["a: b".into()],
+        scrape_pools: vec!["c".into()],
+    }
+}

@@ -1,0 +1,3 @@
+module promsafe.test/image
+
+go 1.26.0

@@ -1,0 +1,197 @@
+//! Backups in a store: begun, sealed, found and verified.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use promsafe::layout;
+use promsafe::model::{BackupId, BackupRecord, ClusterIdentity, FileRecord};
+use promsafe::store::{CreateOnly, Listed, Store, StoreError};
+use tempfile::TempDir;
+
+use crate::support::s3::options;
+
+fn id(text: &str) -> BackupId {
+    text.parse().unwrap()
+}
+
+fn first() -> BackupId {
+    id("20261121T090000Z-7f3c")
+}
+
+fn record(id: &BackupId, files: &[FileRecord]) -> BackupRecord {
+    let at = "2026-11-21T09:00:00Z".parse().unwrap();
+    BackupRecord {
+        id: id.clone(),
+        tool_version: "0.1.0".into(),
+        cluster: ClusterIdentity { uid: "u".into(), version: "v1".into(), server: "https://a".into() },
+        started_at: at,
+        finished_at: at,
+        asked_namespaces: vec![],
+        namespaces: vec![],
+        operators: vec![],
+        instances: vec![],
+        objects: 0,
+        cluster_scoped_objects: 0,
+        left_out: BTreeMap::new(),
+        volumes: vec![],
+        fingerprints: vec![],
+        without_fingerprint: BTreeMap::new(),
+        files: files.to_vec(),
+    }
+}
+
+async fn seal(store: &Store, id: &BackupId) {
+    let mut draft = store.begin(id).await.unwrap();
+    draft.put(layout::BUNDLE, b"the bundle".to_vec()).await.unwrap();
+    let record = record(id, draft.files());
+    draft.seal(&record).await.unwrap();
+}
+
+async fn store_in(root: &Path) -> Store {
+    Store::open(&options(&root.display().to_string(), None)).await.unwrap()
+}
+
+async fn store_with_one_backup() -> (TempDir, Store) {
+    let root = tempfile::tempdir().unwrap();
+    let store = store_in(root.path()).await;
+    seal(&store, &first()).await;
+    (root, store)
+}
+
+/// The whole way of a backup through an empty store.
+pub(super) async fn a_backup_is_written_listed_and_read(store: &Store) {
+    assert_eq!(store.list().await.unwrap(), []);
+    let mut draft = store.begin(&first()).await.unwrap();
+    draft.put(layout::BUNDLE, b"the bundle".to_vec()).await.unwrap();
+    assert_eq!(store.list().await.unwrap(), [Listed { id: first(), sealed: false }]);
+    let record = record(&first(), draft.files());
+    draft.seal(&record).await.unwrap();
+    assert_eq!(store.list().await.unwrap(), [Listed { id: first(), sealed: true }]);
+    assert_eq!(store.resolve("latest").await.unwrap(), first());
+    let backup = store.open_backup(&first()).await.unwrap();
+    assert_eq!(backup.record(), &record);
+    assert_eq!(backup.read(layout::BUNDLE).await.unwrap(), b"the bundle");
+}
+
+#[tokio::test]
+async fn a_backup_is_kept_in_a_directory() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store_in(&root.path().join("new")).await;
+    assert_eq!(store.check_writable().await.unwrap(), CreateOnly::Honoured);
+    assert_eq!(std::fs::read_dir(root.path().join("new")).unwrap().count(), 0);
+    a_backup_is_written_listed_and_read(&store).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_no_store() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("file"), "").unwrap();
+    let error = store_in(&root.path().join("file/below")).await.check_writable().await.unwrap_err();
+    assert!(error.to_string().contains("file/below/probes/"), "{error}");
+}
+
+#[tokio::test]
+async fn a_name_is_used_once() {
+    let (_root, store) = store_with_one_backup().await;
+    let error = store.begin(&first()).await.unwrap_err();
+    assert!(matches!(error, StoreError::AlreadyExists { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn sealed_backup_is_never_overwritten() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store_in(root.path()).await;
+    let (mut one, mut other) = (store.begin(&first()).await.unwrap(), store.begin(&first()).await.unwrap());
+    one.put("a", vec![1]).await.unwrap();
+    assert!(matches!(other.put("a", vec![2]).await, Err(StoreError::AlreadyExists { .. })));
+    let sealed = record(&first(), one.files());
+    one.seal(&sealed).await.unwrap();
+    let refused = other.seal(&record(&first(), &[])).await;
+    assert!(matches!(refused, Err(StoreError::AlreadyExists { .. })), "{refused:?}");
+    assert_eq!(store.open_backup(&first()).await.unwrap().record(), &sealed);
+}
+
+#[tokio::test]
+async fn only_what_was_written_is_sealed() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store_in(root.path()).await;
+    let mut draft = store.begin(&first()).await.unwrap();
+    draft.put("a", vec![1]).await.unwrap();
+    let refused = draft.seal(&record(&first(), &[])).await;
+    assert!(matches!(refused, Err(StoreError::RecordDiffers { .. })), "{refused:?}");
+    let other = id("20261122T090000Z-0001");
+    let refused = store.begin(&other).await.unwrap().seal(&record(&first(), &[])).await;
+    assert!(matches!(refused, Err(StoreError::RecordDiffers { .. })), "{refused:?}");
+    let mut draft = store.begin(&other).await.unwrap();
+    assert!(matches!(draft.put(layout::RECORD, vec![]).await, Err(StoreError::NameFile(_))));
+}
+
+#[tokio::test]
+async fn backups_are_found_by_latest_name_and_beginning() {
+    let (root, store) = store_with_one_backup().await;
+    let (second, third) = (id("20261121T100000Z-0000"), id("20261122T090000Z-0000"));
+    seal(&store, &third).await;
+    seal(&store, &second).await;
+    let debris = id("20261123T090000Z-0000");
+    store.begin(&debris).await.unwrap().put("a", vec![]).await.unwrap();
+    for stranger in ["README", "backups/lost+found/x", "backups/note.txt"] {
+        std::fs::create_dir_all(root.path().join(stranger).parent().unwrap()).unwrap();
+        std::fs::write(root.path().join(stranger), "").unwrap();
+    }
+    let listed: Vec<BackupId> = store.list().await.unwrap().into_iter().map(|listed| listed.id).collect();
+    assert_eq!(listed, [first(), second.clone(), third.clone(), debris]);
+    for (wanted, found) in
+        [("latest", &third), ("20261121T09", &first()), ("20261122", &third), ("20261121T100000Z-0000", &second)]
+    {
+        assert_eq!(&store.resolve(wanted).await.unwrap(), found, "{wanted}");
+    }
+    let error = store.resolve("20261121").await.unwrap_err();
+    assert!(matches!(&error, StoreError::Ambiguous { candidates, .. } if *candidates == [first(), second]), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_there_is_said_when_a_backup_is_not() {
+    let (_root, store) = store_with_one_backup().await;
+    store.begin(&id("20261123T090000Z-0000")).await.unwrap().put("a", vec![]).await.unwrap();
+    for (wanted, says) in
+        [("2027", first().to_string()), ("", first().to_string()), ("20261123T090000Z-0000", "never completed".into())]
+    {
+        let error = store.resolve(wanted).await.unwrap_err();
+        assert!(matches!(error, StoreError::NoSuchBackup { .. }), "{error:?}");
+        assert!(error.to_string().contains(&says), "{error}");
+    }
+    let error = store.open_backup(&id("20270101T000000Z-0000")).await.unwrap_err();
+    assert!(matches!(error, StoreError::NoSuchBackup { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn damage_is_found_and_the_file_named() {
+    let (root, store) = store_with_one_backup().await;
+    let backup = store.open_backup(&first()).await.unwrap();
+    let bundle = root.path().join(layout::file_path(&first(), layout::BUNDLE).unwrap());
+    for bytes in [&b"the bundlf"[..], b"the bundle ", b"the bundl", b""] {
+        std::fs::write(&bundle, bytes).unwrap();
+        is_damage(&backup.read(layout::BUNDLE).await.unwrap_err(), layout::BUNDLE);
+    }
+    std::fs::remove_file(&bundle).unwrap();
+    is_damage(&backup.read(layout::BUNDLE).await.unwrap_err(), layout::BUNDLE);
+    is_damage(&backup.read("never-written").await.unwrap_err(), "never-written");
+}
+
+#[tokio::test]
+async fn a_damaged_or_moved_record_is_named() {
+    let (root, store) = store_with_one_backup().await;
+    let path = root.path().join(layout::record_path(&first()));
+    let sound = std::fs::read(&path).unwrap();
+    let moved = id("20300101T000000Z-0000");
+    std::fs::create_dir(root.path().join(layout::backup_prefix(&moved))).unwrap();
+    std::fs::write(root.path().join(layout::record_path(&moved)), &sound).unwrap();
+    is_damage(&store.open_backup(&moved).await.unwrap_err(), layout::RECORD);
+    std::fs::write(&path, &sound[1..]).unwrap();
+    is_damage(&store.open_backup(&first()).await.unwrap_err(), layout::RECORD);
+}
+
+fn is_damage(error: &StoreError, name: &str) {
+    let StoreError::Damaged { file, .. } = error else { panic!("{error:?}") };
+    assert!(file.ends_with(name), "{file}");
+}
