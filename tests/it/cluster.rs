@@ -66,14 +66,15 @@ async fn object_is_created_once_changed_and_deleted() {
     let (_, cluster) = with_namespace("life").await;
     let key = config_map("life", "a");
     assert_eq!(cluster.get(&key, "v1").await.unwrap(), None);
-    let Creation::Created(created) = cluster.create(&key, "v1", &manifest(&key)).await.unwrap() else {
+    let with_data = manifest(&key).replacen('{', r#"{"data":{"j":"u"},"#, 1);
+    let Creation::Created(created) = cluster.create(&key, "v1", &with_data).await.unwrap() else {
         panic!("it was not there")
     };
     assert_eq!(cluster.get(&key, "v1").await.unwrap(), Some(created.clone()));
+    assert!(created.contains(r#""manager":"promsafe""#), "{created}");
     assert_eq!(cluster.create(&key, "v1", &manifest(&key)).await.unwrap(), Creation::AlreadyExists);
     let patched = cluster.merge_patch(&key, "v1", &json!({ "data": { "k": "v" } })).await.unwrap();
     assert_eq!(serde_json::from_str::<Value>(&patched).unwrap()["data"]["k"], "v");
-    assert!(patched.contains(r#""manager":"promsafe""#), "{patched}");
     assert_eq!(cluster.delete(&key, "v1").await.unwrap(), Deletion::Asked);
     assert_eq!(cluster.delete(&key, "v1").await.unwrap(), Deletion::Absent);
     assert!(cluster.merge_patch(&key, "v1", &json!({})).await.unwrap_err().is_not_found());
