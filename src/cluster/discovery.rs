@@ -196,7 +196,6 @@ fn preferred(versions: Vec<GroupVersion>) -> ServedKinds {
     let mut seen = BTreeSet::new();
     for GroupVersion { group, kinds, version } in versions {
         let Some(kinds) = kinds else {
-            tracing::debug!(group, version, "discovery failed");
             if !served.failed_groups.contains(&group) {
                 served.failed_groups.push(group);
             }
