@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::barrier::{BarrierError, Look, Watch};
 use crate::cluster::{Cluster, ClusterError};
-use crate::model::{Event, GroupKind, ObjectKey, ServedKind, ServedKinds};
+use crate::model::{Event, GroupKind, ObjectKey, ServedKinds};
 use crate::names;
 use crate::plan::RestorePlan;
 use crate::scope::SNAPSHOT_GROUP;
 use crate::snapshots;
+use crate::words;
 
 /// What was removed and what had to stay.
 #[derive(Debug, Default)]
@@ -47,97 +49,87 @@ pub(crate) async fn release(
     for (namespace, claim) in &plan.restored_claims {
         let will_be_mounted = mounted.contains(&(namespace.clone(), claim.clone()));
         if let Some(source) = source_while_unbound(watch, namespace, claim, will_be_mounted).await? {
-            needed.insert(source);
+            needed.insert((namespace.clone(), source));
             released.waiting_claims.push(format!("{namespace}/{claim}"));
         }
     }
-    let free = made.iter().filter(|object| !needed.contains(&object.snapshot));
-    let (contents, bound): (Vec<_>, Vec<_>) = free.partition(|object| object.key.is_cluster_scoped());
+    let free = made.into_iter().filter(|made| !needed.contains(&(made.namespace.clone(), made.snapshot.clone())));
+    let (contents, bound): (Vec<Made>, Vec<Made>) = free.partition(|made| made.key.is_cluster_scoped());
+    // A content refuses to go while its snapshot is there.
     for batch in [bound, contents] {
-        let deleted = join_all(batch.iter().map(|object| snapshots::delete(watch.cluster, &object.key))).await;
-        for (object, result) in batch.iter().zip(deleted) {
-            match result {
-                Ok(()) => {
-                    released.removed += 1;
-                    watch.reporter.event(&Event::Wrote { object: object.key.to_string(), how: "deleted" });
-                }
-                Err(cause) => released.left.push(format!("{}: {cause}", object.key)),
-            }
-        }
-        for object in &batch {
-            gone(watch, &object.key).await?;
-        }
+        remove(watch, &batch, &mut released).await?;
     }
     Ok(released)
 }
 
-/// A snapshot object made by a restore, with the name of the `VolumeSnapshot` it is or belongs to.
+async fn remove(watch: &Watch<'_>, batch: &[Made], released: &mut Released) -> Result<(), BarrierError> {
+    let deleted = join_all(batch.iter().map(|made| snapshots::delete(watch.cluster, &made.key))).await;
+    for (made, result) in batch.iter().zip(deleted) {
+        match result {
+            Ok(()) => {
+                gone(watch, &made.key).await?;
+                released.removed += 1;
+                watch.reporter.event(&Event::Wrote { object: made.key.to_string(), how: "deleted" });
+            }
+            Err(cause) => released.left.push(format!("{}: {}", made.key, words::chain(&cause))),
+        }
+    }
+    Ok(())
+}
+
+/// A snapshot object made by a restore.
 struct Made {
     key: ObjectKey,
+    /// Namespace of the `VolumeSnapshot` it is or belongs to.
+    namespace: String,
+    /// Name of that `VolumeSnapshot`.
     snapshot: String,
 }
 
+/// Snapshot objects of restores of this backup, in the namespaces of the plan: a restore of others may be under way.
 async fn made_by_restores(
     cluster: &Cluster,
     served: &ServedKinds,
     plan: &RestorePlan,
 ) -> Result<Vec<Made>, ClusterError> {
     let selector = names::restore_selector(&plan.backup);
-    let kind = |name: &'static str| served.find(GroupKind(SNAPSHOT_GROUP, name)).cloned();
-    let (Some(snapshots), Some(contents)) = (kind("VolumeSnapshot"), kind("VolumeSnapshotContent")) else {
-        return Ok(Vec::new());
-    };
     let mut made = Vec::new();
-    for namespace in &plan.namespaces {
-        made.extend(
-            listed(cluster, &snapshots, Some(namespace), &selector, "/metadata/name")
-                .await?
-                .into_iter()
-                .map(Made::from),
-        );
+    if let Some(kind) = served.find(GroupKind(SNAPSHOT_GROUP, "VolumeSnapshot")) {
+        for namespace in &plan.namespaces {
+            for text in cluster.list(kind, Some(namespace), Some(&selector)).await? {
+                let key = kind.key(Some(namespace), &text.name);
+                made.push(Made { key, namespace: namespace.clone(), snapshot: text.name });
+            }
+        }
     }
-    let all = listed(cluster, &contents, None, &selector, "/spec/volumeSnapshotRef/name").await?;
-    // A restore of other namespaces of the same backup may be under way: only contents of ours.
-    made.extend(all.into_iter().filter(|content| content.namespace_is_one_of(&plan.namespaces)).map(Made::from));
+    if let Some(kind) = served.find(GroupKind(SNAPSHOT_GROUP, "VolumeSnapshotContent")) {
+        for text in cluster.list(kind, None, Some(&selector)).await? {
+            let content: Content = serde_json::from_str(&text.json).unwrap_or_default();
+            let Reference { namespace, name } = content.spec.volume_snapshot_ref;
+            made.push(Made { key: kind.key(None, &text.name), namespace, snapshot: name });
+        }
+    }
+    made.retain(|object| plan.namespaces.contains(&object.namespace));
     Ok(made)
 }
 
-struct Listed {
-    made: Made,
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Content {
+    spec: ContentSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ContentSpec {
+    volume_snapshot_ref: Reference,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Reference {
     namespace: String,
-}
-
-impl Listed {
-    fn namespace_is_one_of(&self, namespaces: &[String]) -> bool {
-        namespaces.contains(&self.namespace)
-    }
-}
-
-impl From<Listed> for Made {
-    fn from(listed: Listed) -> Self {
-        listed.made
-    }
-}
-
-async fn listed(
-    cluster: &Cluster,
-    kind: &ServedKind,
-    namespace: Option<&str>,
-    selector: &str,
-    snapshot_name: &str,
-) -> Result<Vec<Listed>, ClusterError> {
-    let texts = cluster.list(kind, namespace, Some(selector)).await?;
-    Ok(texts
-        .into_iter()
-        .map(|text| {
-            let value: Value = serde_json::from_str(&text.json).unwrap_or_default();
-            let at = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-            Listed {
-                made: Made { key: kind.key(namespace, &text.name), snapshot: at(snapshot_name) },
-                namespace: namespace.map_or_else(|| at("/spec/volumeSnapshotRef/namespace"), str::to_owned),
-            }
-        })
-        .collect())
+    name: String,
 }
 
 /// Name of the snapshot a claim still needs: `None` once it is bound. A claim that a pod will mount is waited for.

@@ -25,7 +25,6 @@ const GROUPS_AT_ONCE: usize = 16;
 /// A version of a group with what it serves; `None` when it could not be asked.
 struct GroupVersion {
     group: String,
-    version: String,
     kinds: Option<Vec<ServedKind>>,
 }
 
@@ -152,7 +151,7 @@ impl Cluster {
             let whole = resources.into_iter().filter(|resource| !resource.name.contains('/'));
             whole.map(|resource| plain_kind(&group, &version, resource)).collect()
         });
-        GroupVersion { group, version, kinds }
+        GroupVersion { group, kinds }
     }
 }
 
@@ -174,7 +173,7 @@ fn aggregated(group: GroupDiscovery) -> impl Iterator<Item = GroupVersion> {
         let kinds = resources.into_iter().filter_map(|resource| aggregated_kind(&group, &version, resource)).collect();
         // Stale: the APIService's server did not answer the aggregator; what it said last may no longer be so.
         let kinds = if freshness == "Stale" { None } else { Some(kinds) };
-        GroupVersion { group: group.clone(), version, kinds }
+        GroupVersion { group: group.clone(), kinds }
     })
 }
 
@@ -194,7 +193,7 @@ fn aggregated_kind(group: &str, version: &str, resource: ResourceDiscovery) -> O
 fn preferred(versions: Vec<GroupVersion>) -> ServedKinds {
     let mut served = ServedKinds::default();
     let mut seen = BTreeSet::new();
-    for GroupVersion { group, kinds, version } in versions {
+    for GroupVersion { group, kinds } in versions {
         let Some(kinds) = kinds else {
             if !served.failed_groups.contains(&group) {
                 served.failed_groups.push(group);
