@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 
 declare -A SUMMARY=(
+  [check]="say whether this machine can run a testbed"
   [build]="build all binaries into the cache (14 minutes the first time, at once when nothing changed)"
   [bin]="print the directory of the binaries, building them if need be"
   [up]="start a testbed: node, CSI, S3 and the default stack; returns when all is ready"
@@ -12,7 +13,7 @@ declare -A SUMMARY=(
   [shell]="an interactive shell inside, with kubectl set up"
   [exec]="run a command inside; stdin, output, exit code and signals pass through"
 )
-COMMANDS=(build bin up stack unstack down status shell exec)
+COMMANDS=(check build bin up stack unstack down status shell exec)
 
 usage() {
   local command
@@ -26,7 +27,7 @@ usage() {
 
 usage_of() {
   case $1 in
-    build | bin) echo "usage: testbed $1" ;;
+    check | build | bin) echo "usage: testbed $1" ;;
     up) echo "usage: testbed up [--name NAME] [--no-stack]" ;;
     exec) echo "usage: testbed exec [--name NAME] -- COMMAND ARG..." ;;
     *) echo "usage: testbed $1 [--name NAME]" ;;
@@ -40,6 +41,12 @@ usage_of() {
       echo "TESTBED_{NAME,DIR,BIN,POOL,FAULTS,S3_DIR,S3_ENDPOINT,S3_BUCKET}; docs/testing.md says what they are."
       ;;
   esac
+}
+
+command_check() {
+  check_machine
+  ((EUID == 0)) || command -v sudo >/dev/null ||
+    die "a testbed needs root and there is no sudo: run it as root, or use a virtual machine of your own"
 }
 
 command_build() {

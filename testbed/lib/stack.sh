@@ -115,7 +115,7 @@ apply_stack() {
   for replica in "${REPLICAS[@]}"; do
     wait_for 100 history_is_visible "$replica" "$SEED_END" || die "prometheus-k8s-$replica does not show its history"
   done
-  cp "$SEED/seed.env" "$TESTBED_DIR/seed.env"
+  { cat "$SEED/seed.env" && echo "SEED=$SEED"; } >"$TESTBED_DIR/seed.env"
   say "the history is visible in both replicas: $(seconds_since "$began")"
 }
 

@@ -1,0 +1,75 @@
+//! A backup that ends before its record is written is none: the ones before and after it are what counts.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::cluster::{name_of, objects, storage_snapshots, until};
+use super::program::{Ended, Program, strings};
+use super::stack::Stack;
+use super::stalling_proxy::StallingProxy;
+use super::witness::history_is_whole;
+
+/// Runs a backup until it writes this file, sends it a signal, and waits for its end.
+fn interrupted(program: &Program, file: &'static str, signal: &str) -> Ended {
+    let proxy = StallingProxy::before_put_of(file);
+    let backup = program.through(proxy.endpoint.clone()).start(&["backup"]);
+    proxy.wait();
+    backup.signal(signal);
+    backup.ended()
+}
+
+fn listed(program: &Program) -> Value {
+    program.run(&["list"]).with_code(0).result()
+}
+
+#[test]
+fn node_backup_that_is_stopped_deletes_its_snapshots_and_names_them() {
+    let _stack = Stack::healthy();
+    let program = Program::with_s3("stopped");
+    let snapshots = storage_snapshots();
+    for signal in ["TERM", "INT"] {
+        let error = interrupted(&program, "manifests.tar.gz", signal).with_code(130).error();
+        let deleted = strings(&error["snapshots_deleted"]);
+        assert_eq!(deleted.len(), 3, "{signal}: {error}");
+        assert!(deleted.iter().all(|object| object.starts_with("VolumeSnapshot monitoring/promsafe-")), "{error}");
+        assert_eq!(strings(&error["snapshots_left"]), [""; 0]);
+        are_gone(&deleted);
+        until("the storage has deleted its snapshots", Duration::from_secs(30), || {
+            let now = storage_snapshots();
+            if now == snapshots { Ok(()) } else { Err(format!("{now:?}, not {snapshots:?}")) }
+        });
+    }
+    assert_eq!(listed(&program)["backups"], Value::Array(vec![]));
+}
+
+fn are_gone(snapshots: &[String]) {
+    until("the snapshots are gone", Duration::from_secs(30), || {
+        let left: Vec<String> = objects("volumesnapshots", "").iter().map(name_of).collect();
+        let left: Vec<_> = left.into_iter().filter(|name| snapshots.contains(name)).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+}
+
+#[test]
+fn node_backup_that_is_killed_is_no_backup_and_the_next_one_restores() {
+    let stack = Stack::healthy();
+    let program = Program::with_s3("killed");
+    assert_eq!(interrupted(&program, "manifests.tar.gz", "KILL").code, None);
+    let listing = listed(&program);
+    assert_eq!((&listing["backups"], &listing["unfinished"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+
+    assert_eq!(interrupted(&program, "backup.json", "KILL").code, None);
+    let listing = listed(&program);
+    assert_eq!(listing["backups"], Value::Array(vec![]));
+    assert_eq!(listing["unfinished"].as_array().unwrap().len(), 1, "{listing}");
+    let for_people = program.run_for_people(&["list"]).with_code(0).stdout;
+    assert!(for_people.contains("UNFINISHED 1 (left by runs that did not end; not backups)"), "{for_people}");
+    program.run(&["restore", "latest"]).with_code(5);
+
+    let record = program.backup();
+    assert_eq!(listed(&program)["backups"].as_array().unwrap().len(), 1);
+    stack.destroy_monitoring();
+    program.restore(record["id"].as_str().unwrap());
+    history_is_whole();
+}

@@ -1,0 +1,30 @@
+//! A restore that is killed in the middle is finished by the same command, here with a directory as the store.
+
+use super::cluster::{name_of, objects};
+use super::program::Program;
+use super::stack::Stack;
+use super::witness::{Witness, history_is_whole};
+
+#[test]
+fn node_killed_restore_is_finished_by_running_it_again() {
+    let stack = Stack::healthy();
+    let before = Witness::once_settled();
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::with_directory(directory.path());
+    let record = program.backup();
+    let id = record["id"].as_str().unwrap();
+
+    stack.destroy();
+    for step in ["definitions: creating", "snapshots: creating", "claims: creating", "instances: creating"] {
+        let mut restore = program.start(&["restore", id, "--include-cluster-scoped"]);
+        restore.until_step(step);
+        restore.signal("KILL");
+        assert_eq!(restore.ended().code, None, "killed at {step:?} it has no exit code");
+    }
+    let restored = program.restore(id);
+    assert_eq!(restored["problems"].as_array().unwrap().len(), 0, "{restored}");
+    history_is_whole();
+    before.is_here_again();
+    let left = objects("volumesnapshots,volumesnapshotcontents", "promsafe/restore");
+    assert_eq!(left.iter().map(name_of).collect::<Vec<_>>(), [""; 0], "killed restores left something");
+}

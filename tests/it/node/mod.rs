@@ -1,0 +1,14 @@
+//! The whole program on a real Kubernetes node: backup, disaster, restore, and what can go wrong on the way. Run inside a
+//! testbed: `testbed/testbed exec --name NAME -- <this test binary> node_ --test-threads=1`. Each test brings the stack to
+//! health first, so their order does not matter.
+
+mod cluster;
+mod damaged_snapshot;
+mod disaster;
+mod interrupted_backup;
+mod killed_restore;
+mod program;
+mod snapshot_faults;
+mod stack;
+mod stalling_proxy;
+mod witness;
