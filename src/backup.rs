@@ -15,7 +15,7 @@ use crate::fingerprint;
 use crate::layout;
 use crate::model::{
     BackupId, BackupRecord, ClusterIdentity, Event, Fingerprint, Instance, InstanceKind, Inventory, Problem, Refusal,
-    Reporter, SnapshotRecord, Timeouts, VolumeRecord,
+    Reporter, ServedKinds, SnapshotRecord, Timeouts, VolumeRecord,
 };
 use crate::preflight::{self, PreflightError, VolumeMode};
 use crate::reach;
@@ -109,24 +109,20 @@ pub async fn backup(
     interrupted: impl Future<Output = ()>,
 ) -> Result<BackupOutcome, BackupError> {
     let begun = Instant::now();
-    let (identity, (inventory, served), create_only) = tokio::try_join!(
-        async { cluster.identity().await.map_err(BackupError::LookAt) },
-        async { discover(cluster, &request.scope, reporter).await.map_err(BackupError::Discover) },
-        async { store.check_writable().await.map_err(BackupError::Store) },
-    )?;
-    if create_only == CreateOnly::Ignored {
-        let doing = format!("{} does not refuse to overwrite (If-None-Match): only unique names protect", store.url());
-        reporter.event(&Event::Step { doing });
-    }
-    let checked =
-        preflight::backup(cluster, &inventory, &served, request.mode).await.map_err(BackupError::Preflight)?;
-    let wanted = checked.map_err(BackupError::Refused)?;
+    tokio::pin!(interrupted);
+    let checked = tokio::select! {
+        checked = check(cluster, store, request, reporter) => checked?,
+        () = &mut interrupted => return Err(BackupError::Interrupted),
+    };
+    let Checked { identity, inventory, served, wanted } = checked;
     let namespaces = inventory.namespaces.clone();
-
     let writing = Writing { cluster, store, request, timeouts, reporter, sealing: Cell::new(false) };
+    let run = writing.run(identity, inventory, &wanted);
+    tokio::pin!(run);
     let written = tokio::select! {
-        written = writing.run(identity, inventory, &wanted) => written,
-        () = interrupted => Err(BackupError::Interrupted),
+        written = &mut run => written,
+        // A record that is on its way may arrive: only the store's answer tells what there is to clean.
+        () = &mut interrupted => if writing.sealing.get() { run.await } else { Err(BackupError::Interrupted) },
     };
     match written {
         Ok(outcome) => Ok(BackupOutcome { took: begun.elapsed(), ..outcome }),
@@ -136,6 +132,35 @@ pub async fn backup(
             Err(BackupError::GaveUp { given_up, source: Box::new(error) })
         }
     }
+}
+
+/// All that was read before anything is written.
+struct Checked {
+    identity: ClusterIdentity,
+    inventory: Inventory,
+    served: ServedKinds,
+    wanted: Vec<Wanted>,
+}
+
+/// Reads all and decides whether the backup can be taken.
+async fn check(
+    cluster: &Cluster,
+    store: &Store,
+    request: &BackupRequest,
+    reporter: &dyn Reporter,
+) -> Result<Checked, BackupError> {
+    let (identity, (inventory, served), create_only) = tokio::try_join!(
+        async { cluster.identity().await.map_err(BackupError::LookAt) },
+        async { discover(cluster, &request.scope, reporter).await.map_err(BackupError::Discover) },
+        async { store.check_writable().await.map_err(BackupError::Store) },
+    )?;
+    if create_only == CreateOnly::Ignored {
+        let doing = format!("{} does not refuse to overwrite (If-None-Match): only unique names protect", store.url());
+        reporter.event(&Event::Step { doing });
+    }
+    let wanted = preflight::backup(cluster, &inventory, &served, request.mode).await;
+    let wanted = wanted.map_err(BackupError::Preflight)?.map_err(BackupError::Refused)?;
+    Ok(Checked { identity, inventory, served, wanted })
 }
 
 /// The part that writes.

@@ -15,10 +15,6 @@ use crate::report::{OutputFormat, backed_up};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    cluster: ClusterOptions,
-    #[command(flatten)]
-    store: StoreArgs,
     /// Back up only this namespace; may be repeated [default: all that run Prometheus or its operator]
     #[arg(short, long, env = "PROMSAFE_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
     namespace: Vec<String>,
@@ -31,6 +27,10 @@ pub(super) struct Args {
     /// How to print the result; with json, progress on stderr is JSON lines too
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]
     pub(super) output: OutputFormat,
+    #[command(flatten)]
+    cluster: ClusterOptions,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -8,14 +8,14 @@ use crate::report::{OutputFormat, discovered};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    cluster: ClusterOptions,
     /// Look only into this namespace; may be repeated [default: all]
     #[arg(short, long, env = "PROMSAFE_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
     namespace: Vec<String>,
     /// How to print the result
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]
     pub(super) output: OutputFormat,
+    #[command(flatten)]
+    cluster: ClusterOptions,
 }
 
 pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {

@@ -69,10 +69,10 @@ pub enum Failure {
     #[error("discover failed")]
     Discover(#[from] DiscoverError),
     /// The store could not be used.
-    #[error("the store cannot be used")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// The cluster could not be connected to.
-    #[error("the cluster cannot be used")]
+    #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// The result could not be written to stdout.
     #[error("write the result")]

@@ -10,11 +10,11 @@ use crate::report::{OutputFormat, listed};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    store: StoreArgs,
     /// How to print the result
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]
     pub(super) output: OutputFormat,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {

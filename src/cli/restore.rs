@@ -14,10 +14,6 @@ pub(super) struct Args {
     /// The backup: its id, a unique beginning of it, or latest
     #[arg(value_name = "ID", default_value = "latest")]
     backup: String,
-    #[command(flatten)]
-    cluster: ClusterOptions,
-    #[command(flatten)]
-    store: StoreArgs,
     /// Restore only this namespace; may be repeated [default: all of the backup]
     #[arg(short, long, env = "PROMSAFE_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
     namespace: Vec<String>,
@@ -39,6 +35,10 @@ pub(super) struct Args {
     /// How to print the result; with json, progress on stderr is JSON lines too
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]
     pub(super) output: OutputFormat,
+    #[command(flatten)]
+    cluster: ClusterOptions,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {

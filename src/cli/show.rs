@@ -10,11 +10,11 @@ pub(super) struct Args {
     /// The backup: its id, a unique beginning of it, or latest
     #[arg(value_name = "ID")]
     backup: String,
-    #[command(flatten)]
-    store: StoreArgs,
     /// How to print the result
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]
     pub(super) output: OutputFormat,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {

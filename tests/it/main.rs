@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod cluster;
+mod dependencies;
 mod node;
 mod node_store;
 mod proof;
