@@ -1,6 +1,7 @@
 //! The one integration-test binary: linking is what costs time here.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod architecture;
 mod cluster;
 mod node_store;
 mod proof;
