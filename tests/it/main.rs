@@ -3,6 +3,7 @@
 
 mod architecture;
 mod cluster;
+mod commands;
 mod node_store;
 mod proof;
 mod store;
