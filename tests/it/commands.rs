@@ -26,7 +26,7 @@ impl OwnStore {
         let directory = tempfile::tempdir().unwrap();
         copy_kept(directory.path(), KEPT_ID);
         let kubeconfig = cluster_faults::kubeconfig(directory.path(), "https://127.0.0.1:1");
-        let promsafe = Promsafe::default().with_directory(directory.path()).with_kubeconfig(kubeconfig);
+        let promsafe = Promsafe::default().with_directory(directory.path()).with_kubeconfig(&kubeconfig);
         Self { directory, promsafe }
     }
 

@@ -35,7 +35,7 @@ async fn server_that_is_silent_from_the_start_is_code_7_within_15_s() {
     let own = OwnStore::new();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("https://{}", silent.local_addr().unwrap());
-    let promsafe = own.promsafe.clone().with_kubeconfig(kubeconfig(own.directory.path(), &server));
+    let promsafe = own.promsafe.clone().with_kubeconfig(&kubeconfig(own.directory.path(), &server));
     let ended = tokio::join!(promsafe.run("discover"), promsafe.run("backup"), promsafe.run("restore"));
     for ended in [ended.0, ended.1, ended.2] {
         let ended = ended.failed(7, &[&server, "deadline has elapsed"]);
@@ -79,7 +79,7 @@ async fn interrupted_run_is_code_130() {
     for (command, signal) in [("discover", "INT"), ("restore", "TERM")] {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", silent.local_addr().unwrap());
-        let promsafe = own.promsafe.clone().with_kubeconfig(kubeconfig(own.directory.path(), &server));
+        let promsafe = own.promsafe.clone().with_kubeconfig(&kubeconfig(own.directory.path(), &server));
         let running = promsafe.start(command);
         // Once it waits for an answer, it listens for signals too.
         let _connection = silent.accept().await.unwrap();

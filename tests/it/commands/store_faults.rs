@@ -97,7 +97,8 @@ async fn flipped_bit_in_the_record_is_code_6_and_names_the_file() {
 fn of_format(format: u32, needs: &str) -> Vec<u8> {
     let record = r#"{"quite":"different"}"#;
     let hash = Sha256::digest(format!("{format}\n{needs}\n{record}"));
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: Vec<_> = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash.concat();
     format!(r#"{{"format":{format},"needs":"{needs}","sha256":"{hash}","record":{record}}}{}"#, '\n').into_bytes()
 }
 
@@ -131,7 +132,7 @@ async fn backups_in_a_bucket_are_read_as_those_in_a_directory() {
     let file = server.bucket_directory().join("a/prefix/backups").join(KEPT_ID).join("manifests.tar.gz");
     flip_last_byte(&file);
     let kubeconfig = super::cluster_faults::kubeconfig(&server.bucket_directory(), "https://127.0.0.1:1");
-    let ended = promsafe.with_kubeconfig(kubeconfig).run("restore").await;
+    let ended = promsafe.with_kubeconfig(&kubeconfig).run("restore").await;
     ended.failed(6, &[&format!("s3://bucket/a/prefix/backups/{KEPT_ID}/manifests.tar.gz"), "damaged"]);
 }
 

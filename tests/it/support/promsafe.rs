@@ -2,7 +2,7 @@
 //! the secret access key, or a line on stderr that is no JSON where JSON was asked for.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 
 /// Longest time a run may take; what it must not exceed is the test's own business.
-const ENDS_WITHIN: Duration = Duration::from_secs(120);
+const ENDS_WITHIN: Duration = Duration::from_mins(2);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl Promsafe {
     }
 
     /// With this cluster.
-    pub(crate) fn with_kubeconfig(mut self, kubeconfig: PathBuf) -> Self {
+    pub(crate) fn with_kubeconfig(mut self, kubeconfig: &Path) -> Self {
         self.options.retain(|(name, _)| *name != "PROMSAFE_KUBECONFIG");
         self.options.push(("PROMSAFE_KUBECONFIG", kubeconfig.display().to_string()));
         self
