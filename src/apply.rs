@@ -5,9 +5,10 @@ use tokio::time::Instant;
 
 use crate::barrier::{BarrierError, Watch};
 use crate::cluster::{Cluster, ClusterError, Creation};
-use crate::model::{Event, Problem, Reporter, Timeouts};
+use crate::model::{CapturedManifest, Event, Problem, Reporter, Timeouts};
 use crate::order::Barrier;
 use crate::plan::{Decision, RestorePlan, StagePlan, Step};
+use crate::sanitise::{RestorableManifest, differing_fields};
 use crate::words;
 
 /// Writes in flight at once.
@@ -82,7 +83,7 @@ async fn run(
     if !creates.is_empty() {
         let doing = format!("{}: creating {}", stage.stage.name, creates.len());
         watch.reporter.event(&Event::Step { doing });
-        let writes = futures::stream::iter(creates.into_iter().map(|step| write(watch, step)));
+        let writes = futures::stream::iter(creates.into_iter().map(|step| write(watch, plan, step)));
         let written: Vec<Result<(), Problem>> = writes.buffer_unordered(WRITES_IN_FLIGHT).collect().await;
         applied.last_write = Some(Instant::now());
         let failed = applied.take(written, watch.reporter);
@@ -112,32 +113,44 @@ impl Applied {
 
 /// Creates one object. A kind served a moment ago may still answer 404 on another connection (API server endpoints
 /// learn of new definitions one after the other), so that is tried again for a while.
-async fn write(watch: &Watch<'_>, step: &Step) -> Result<(), Problem> {
+async fn write(watch: &Watch<'_>, plan: &RestorePlan, step: &Step) -> Result<(), Problem> {
     let manifest = &step.manifest;
     let begun = Instant::now();
     loop {
         match watch.cluster.create(manifest.key(), manifest.api_version(), manifest.json()).await {
-            Ok(Creation::Created(_)) => {
-                watch.reporter.event(&Event::Wrote { object: manifest.key().to_string(), how: "created" });
-                return Ok(());
+            Ok(Creation::Created(_)) => break,
+            // No other run makes objects of these names.
+            Ok(Creation::AlreadyExists) if plan.transient.contains(manifest.key()) => break,
+            Ok(Creation::AlreadyExists) => {
+                hold_equal(watch, step).await?;
+                break;
             }
-            Ok(Creation::AlreadyExists) => return Err(exists(step)),
             Err(error) if error.is_not_found() && begun.elapsed() < watch.timeouts.established => {
                 tokio::time::sleep(watch.timeouts.poll).await;
             }
             Err(error) => return Err(failed(step, &error)),
         }
     }
+    watch.reporter.event(&Event::Wrote { object: manifest.key().to_string(), how: "created" });
+    Ok(())
 }
 
-/// Somebody made the object between our look and our write.
-fn exists(step: &Step) -> Problem {
-    Problem {
-        object: step.manifest.key().to_string(),
-        tried: "create".to_owned(),
-        cause: "somebody else created it meanwhile".to_owned(),
-        hint: "run the same command again: it compares what is there now".to_owned(),
-    }
+/// An object of this name came between our look and our write. It is what we came for when it is equal: most often our
+/// own, from an attempt whose answer was lost.
+async fn hold_equal(watch: &Watch<'_>, step: &Step) -> Result<(), Problem> {
+    let wanted = &step.manifest;
+    let found = watch.cluster.get(wanted.key(), wanted.api_version()).await.map_err(|error| failed(step, &error))?;
+    let differing = found.and_then(|json| {
+        let captured = CapturedManifest { key: wanted.key().clone(), reason: String::new(), json };
+        RestorableManifest::from_captured(&captured).ok().map(|there| differing_fields(wanted, &there))
+    });
+    let cause = match differing {
+        Some(fields) if fields.is_empty() => return Ok(()),
+        Some(fields) => format!("somebody else created it meanwhile, and theirs differs in {}", fields.join(", ")),
+        None => "somebody else created it meanwhile, and it is gone again".to_owned(),
+    };
+    let hint = "run the same command again: it compares what is there now".to_owned();
+    Err(Problem { object: wanted.key().to_string(), tried: "create".to_owned(), cause, hint })
 }
 
 fn failed(step: &Step, error: &ClusterError) -> Problem {

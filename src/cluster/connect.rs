@@ -76,7 +76,7 @@ async fn read_config(options: &ConnectOptions) -> Result<Config, ClusterError> {
                 cause: error.into(),
             });
         }
-        other => other.map_err(|error| unreadable(error.into()))?,
+        other => other.map_err(|error| unreadable(without_content(error)))?,
     };
     let chosen = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
     let settings = ProxySettings {
@@ -101,6 +101,17 @@ fn is_absent(error: &KubeconfigError) -> bool {
             cause.kind() == std::io::ErrorKind::NotFound && variable("KUBECONFIG").is_none()
         }
         _ => false,
+    }
+}
+
+/// Parsers quote what they dislike, and a kubeconfig holds tokens and keys: only the place is told.
+fn without_content(error: KubeconfigError) -> Box<dyn std::error::Error + Send + Sync> {
+    match error {
+        KubeconfigError::Parse(error) => match error.location() {
+            Some(place) => format!("it is no kubeconfig at line {}, column {}", place.line(), place.column()).into(),
+            None => "it is no kubeconfig".into(),
+        },
+        other => other.into(),
     }
 }
 

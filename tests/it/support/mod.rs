@@ -4,5 +4,6 @@ pub(crate) mod control_plane;
 pub(crate) mod fault_proxy;
 mod process;
 pub(crate) mod prometheus;
+pub(crate) mod promsafe;
 pub(crate) mod s3;
 mod testbed;
