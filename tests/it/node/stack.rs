@@ -24,6 +24,7 @@ impl Stack {
     pub(super) fn healthy() -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
         let stack = Self(ALONE.lock().unwrap_or_else(PoisonError::into_inner));
+        variable("TESTBED_DIR");
         StorageFault::clear();
         // A backup holds the classes that its claims use; the stack has one more.
         let _ = try_kubectl(&["create", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/stack/classes.yaml")]);
