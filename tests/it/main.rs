@@ -1,10 +1,13 @@
 //! The one integration-test binary: linking is what costs time here.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod api_faults;
 mod architecture;
 mod cluster;
 mod commands;
+mod kept_backup;
 mod node_store;
+mod plan_properties;
 mod proof;
 mod store;
 mod support;
