@@ -15,7 +15,7 @@ use crate::fingerprint;
 use crate::layout;
 use crate::model::{
     BackupId, BackupRecord, ClusterIdentity, Event, Fingerprint, Instance, InstanceKind, Inventory, Problem, Refusal,
-    Reporter, SnapshotRecord, Timeouts, VolumeRecord,
+    Reporter, ServedKinds, SnapshotRecord, Timeouts, VolumeRecord,
 };
 use crate::preflight::{self, PreflightError, VolumeMode};
 use crate::reach;
@@ -109,24 +109,18 @@ pub async fn backup(
     interrupted: impl Future<Output = ()>,
 ) -> Result<BackupOutcome, BackupError> {
     let begun = Instant::now();
-    let (identity, (inventory, served), create_only) = tokio::try_join!(
-        async { cluster.identity().await.map_err(BackupError::LookAt) },
-        async { discover(cluster, &request.scope, reporter).await.map_err(BackupError::Discover) },
-        async { store.check_writable().await.map_err(BackupError::Store) },
-    )?;
-    if create_only == CreateOnly::Ignored {
-        let doing = format!("{} does not refuse to overwrite (If-None-Match): only unique names protect", store.url());
-        reporter.event(&Event::Step { doing });
-    }
-    let checked =
-        preflight::backup(cluster, &inventory, &served, request.mode).await.map_err(BackupError::Preflight)?;
-    let wanted = checked.map_err(BackupError::Refused)?;
+    let mut interrupted = std::pin::pin!(interrupted);
+    let looked = tokio::select! {
+        looked = look(cluster, store, request, reporter) => looked?,
+        () = &mut interrupted => return Err(BackupError::Interrupted),
+    };
+    let Looked { identity, inventory, served, wanted } = looked;
     let namespaces = inventory.namespaces.clone();
 
     let writing = Writing { cluster, store, request, timeouts, reporter, sealing: Cell::new(false) };
     let written = tokio::select! {
         written = writing.run(identity, inventory, &wanted) => written,
-        () = interrupted => Err(BackupError::Interrupted),
+        () = &mut interrupted => Err(BackupError::Interrupted),
     };
     match written {
         Ok(outcome) => Ok(BackupOutcome { took: begun.elapsed(), ..outcome }),
@@ -136,6 +130,35 @@ pub async fn backup(
             Err(BackupError::GaveUp { given_up, source: Box::new(error) })
         }
     }
+}
+
+/// What the cluster holds and what is to be snapshotted.
+struct Looked {
+    identity: ClusterIdentity,
+    inventory: Inventory,
+    served: ServedKinds,
+    wanted: Vec<Wanted>,
+}
+
+/// The part that reads, and tries the store.
+async fn look(
+    cluster: &Cluster,
+    store: &Store,
+    request: &BackupRequest,
+    reporter: &dyn Reporter,
+) -> Result<Looked, BackupError> {
+    let (identity, (inventory, served), create_only) = tokio::try_join!(
+        async { cluster.identity().await.map_err(BackupError::LookAt) },
+        async { discover(cluster, &request.scope, reporter).await.map_err(BackupError::Discover) },
+        async { store.check_writable().await.map_err(BackupError::Store) },
+    )?;
+    if create_only == CreateOnly::Ignored {
+        let doing = format!("{} does not refuse to overwrite (If-None-Match): only unique names protect", store.url());
+        reporter.event(&Event::Step { doing });
+    }
+    let checked = preflight::backup(cluster, &inventory, &served, request.mode).await;
+    let wanted = checked.map_err(BackupError::Preflight)?.map_err(BackupError::Refused)?;
+    Ok(Looked { identity, inventory, served, wanted })
 }
 
 /// The part that writes.
