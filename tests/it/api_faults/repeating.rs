@@ -63,7 +63,7 @@ async fn namespace_asked_for_is_restored_alone() {
     let there = stack.versions();
     assert!(there.lines().count() == 5 && there.lines().all(|line| line.contains("alone-apps")), "{there}");
     let ended = stack.promsafe.run("restore latest -n elsewhere").await.with(4);
-    ended.says(&["Namespace elsewhere", "holds nothing of it", "promsafe show"]);
+    ended.says(&["Namespace elsewhere", "holds nothing of it", "holds objects of: alone-apps, alone-monitoring"]);
 }
 
 #[tokio::test]
