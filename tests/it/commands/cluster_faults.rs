@@ -76,7 +76,7 @@ async fn broken_kubeconfig_is_code_7_and_named_without_its_token() {
 #[tokio::test]
 async fn interrupted_run_is_code_130() {
     let own = OwnStore::new();
-    for (command, signal) in [("discover", "INT"), ("restore", "TERM")] {
+    for (command, signal) in [("discover", "INT"), ("backup", "TERM"), ("backup", "INT"), ("restore", "TERM")] {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", silent.local_addr().unwrap());
         let promsafe = own.promsafe.clone().with_kubeconfig(&kubeconfig(own.directory.path(), &server));
