@@ -3,7 +3,7 @@ NAME ?= default
 TESTBED := testbed/testbed
 
 .DEFAULT_GOAL := help
-.PHONY: help up stack unstack status shell down
+.PHONY: help up stack unstack status shell down bench
 
 help: ## this list
 	@echo "make TARGET [NAME=testbed]"
@@ -30,3 +30,6 @@ down: ## end the testbed and remove all it made
 	@$(TESTBED) down --name $(NAME)
 
 # --- the program
+
+bench: ## figures; one of them with ONLY=NAME
+	@testbed/bench $(ONLY)
