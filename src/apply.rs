@@ -97,7 +97,7 @@ async fn write(watch: &Watch<'_>, step: &Step) -> Result<(), Problem> {
             }
             Ok(Creation::AlreadyExists) => return Err(exists(step)),
             Err(error) if error.is_not_found() && begun.elapsed() < watch.timeouts.established => {
-                tokio::time::sleep(watch.timeouts.poll).await;
+                tokio::time::sleep(watch.timeouts.pause(begun.elapsed())).await;
             }
             Err(error) => return Err(failed(step, &error)),
         }
