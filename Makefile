@@ -4,7 +4,7 @@ STORE ?= s3
 TESTBED := testbed/testbed
 
 .DEFAULT_GOAL := help
-.PHONY: help up stack unstack status shell down demo build test
+.PHONY: help up stack unstack status shell down demo build test bench
 
 help: ## this list
 	@echo "make TARGET [NAME=testbed]"
@@ -40,3 +40,6 @@ demo: ## backup, disaster, restore and proof on one screen (STORE=s3 or STORE=lo
 
 test: ## every test
 	@tests/run
+
+bench: ## figures; one of them with ONLY=NAME
+	@testbed/bench $(ONLY)
