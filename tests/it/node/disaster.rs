@@ -36,8 +36,8 @@ fn node_disaster_is_undone_and_proven_as_often_as_it_happens() {
     nothing_of_the_restore_is_left(&handles);
     second_run_changes_nothing(&program, id, &planned);
 
-    stack.destroy();
-    let restored = program.run_for_people(&["restore", "latest", "--include-cluster-scoped"]).with_code(0);
+    stack.destroy_monitoring();
+    let restored = program.run_for_people(&["restore", "latest"]).with_code(0);
     assert!(restored.stdout.contains("\nPROVEN     blocks 14/14, samples "), "{}", restored.stdout);
     is_as_before(&stack, &before, &definitions, &silence);
     nothing_of_the_restore_is_left(&handles);

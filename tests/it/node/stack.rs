@@ -25,8 +25,11 @@ impl Stack {
         static ALONE: Mutex<()> = Mutex::new(());
         let stack = Self(ALONE.lock().unwrap_or_else(PoisonError::into_inner));
         StorageFault::clear();
+        // A backup holds the classes that its claims use; the stack has one more.
+        let _ = try_kubectl(&["create", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/stack/classes.yaml")]);
         // What a test has just restored may need some seconds until it scrapes.
-        if wait(Duration::from_secs(20), look).is_err() {
+        if let Err(why) = wait(Duration::from_secs(20), look) {
+            tell(&format!("the stack is made anew: {why}"));
             stack.destroy();
             stack_command("apply");
             until("the stack is healthy", Duration::from_mins(1), look);
@@ -98,6 +101,11 @@ fn look() -> Result<(), String> {
         }
     }
     Witness::settled().map(drop)
+}
+
+#[expect(clippy::print_stderr, reason = "the test runner shows it when the test fails, or with --nocapture")]
+fn tell(text: &str) {
+    eprintln!("{text}");
 }
 
 fn stack_command(command: &str) {
