@@ -1,9 +1,10 @@
 # Short names for what is done often. `make` alone lists them: each target's help is the text after its `##`.
 NAME ?= default
+STORE ?= s3
 TESTBED := testbed/testbed
 
 .DEFAULT_GOAL := help
-.PHONY: help up stack unstack status shell down build test
+.PHONY: help up stack unstack status shell down demo build test bench
 
 help: ## this list
 	@echo "make TARGET [NAME=testbed]"
@@ -34,5 +35,11 @@ down: ## end the testbed and remove all it made
 build: ## the program: target/release/promsafe
 	@cargo build --release
 
+demo: ## backup, disaster, restore and proof on one screen (STORE=s3 or STORE=local)
+	@testbed/demo --name $(NAME) --store $(STORE)
+
 test: ## every test
 	@tests/run
+
+bench: ## figures; one of them with ONLY=NAME
+	@testbed/bench $(ONLY)

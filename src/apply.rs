@@ -126,7 +126,7 @@ async fn write(watch: &Watch<'_>, plan: &RestorePlan, step: &Step) -> Result<(),
                 break;
             }
             Err(error) if error.is_not_found() && begun.elapsed() < watch.timeouts.established => {
-                tokio::time::sleep(watch.timeouts.poll).await;
+                tokio::time::sleep(watch.timeouts.pause(begun.elapsed())).await;
             }
             Err(error) => return Err(failed(step, &error)),
         }

@@ -77,7 +77,7 @@ impl Watch<'_> {
                 let event = Event::Waiting { on: object.to_owned(), state, for_seconds: told.as_secs() };
                 self.reporter.event(&event);
             }
-            tokio::time::sleep(self.timeouts.poll).await;
+            tokio::time::sleep(self.timeouts.pause(begun.elapsed())).await;
         }
     }
 

@@ -54,7 +54,9 @@ pub async fn backup(
     if !refusals.is_empty() {
         return Ok(Err(refusals));
     }
-    let classes = snapshot_classes(cluster, served).await?;
+    let namespaces: BTreeSet<&str> = inventory.volumes.iter().map(|volume| volume.namespace.as_str()).collect();
+    let (classes, forbidden) =
+        tokio::try_join!(snapshot_classes(cluster, served), forbidden(cluster, backup_accesses(&namespaces)))?;
     let mut wanted = Vec::new();
     for volume in &inventory.volumes {
         match class_for(volume, &classes) {
@@ -62,8 +64,7 @@ pub async fn backup(
             Err(refusal) => refusals.push(refusal),
         }
     }
-    let namespaces: BTreeSet<&str> = inventory.volumes.iter().map(|volume| volume.namespace.as_str()).collect();
-    refusals.extend(forbidden(cluster, backup_accesses(&namespaces)).await?);
+    refusals.extend(forbidden);
     Ok(if refusals.is_empty() { Ok(wanted) } else { Err(refusals) })
 }
 

@@ -181,7 +181,7 @@ async fn ready(
             told = begun.elapsed();
             reporter.event(&Event::Waiting { on: key.to_string(), state, for_seconds: told.as_secs() });
         }
-        tokio::time::sleep(timeouts.poll).await;
+        tokio::time::sleep(timeouts.pause(begun.elapsed())).await;
     }
 }
 

@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
 
 use crate::cluster::{Cluster, ClusterError};
-use crate::model::{BackupRecord, CapturedManifest, GroupKind, ObjectKey};
+use crate::model::{BackupRecord, CapturedManifest, GroupKind, ObjectKey, ServedKinds};
 use crate::plan::Target;
 
 /// Reads in flight at once.
@@ -64,16 +64,26 @@ pub async fn survey(
     record: &BackupRecord,
     manifests: &[CapturedManifest],
 ) -> Result<Target, SurveyError> {
-    let served =
-        cluster.served_kinds().await.map_err(|source| SurveyError { object: "the kinds served".to_owned(), source })?;
+    let (served, existing, drivers) =
+        tokio::try_join!(served(cluster), existing(cluster, manifests), drivers(cluster, record))?;
+    let terminating = existing.values().filter_map(terminating).collect();
+    Ok(Target { served, existing, drivers, terminating })
+}
+
+async fn served(cluster: &Cluster) -> Result<ServedKinds, SurveyError> {
+    cluster.served_kinds().await.map_err(|source| SurveyError { object: "the kinds served".to_owned(), source })
+}
+
+async fn existing(
+    cluster: &Cluster,
+    manifests: &[CapturedManifest],
+) -> Result<BTreeMap<ObjectKey, CapturedManifest>, SurveyError> {
     let reads = futures::stream::iter(manifests.iter().map(|manifest| read(cluster, manifest)));
-    let existing: BTreeMap<ObjectKey, CapturedManifest> = reads
+    reads
         .buffer_unordered(READS_IN_FLIGHT)
         .try_filter_map(async |existing| Ok(existing.map(|manifest| (manifest.key.clone(), manifest))))
         .try_collect()
-        .await?;
-    let terminating = existing.values().filter_map(terminating).collect();
-    Ok(Target { served, existing, drivers: drivers(cluster, record).await?, terminating })
+        .await
 }
 
 async fn read(cluster: &Cluster, manifest: &CapturedManifest) -> Result<Option<CapturedManifest>, SurveyError> {

@@ -114,8 +114,8 @@ impl Cluster {
     /// # Errors
     /// When discovery as a whole cannot be read.
     pub async fn served_kinds(&self) -> Result<ServedKinds, ClusterError> {
-        let mut versions = self.discover("/api").await?;
-        versions.extend(self.discover("/apis").await?);
+        let (mut versions, groups) = tokio::try_join!(self.discover("/api"), self.discover("/apis"))?;
+        versions.extend(groups);
         Ok(preferred(versions))
     }
 

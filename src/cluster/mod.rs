@@ -130,9 +130,10 @@ impl Cluster {
     /// # Errors
     /// Any [`ClusterError`]; needs `get` on the namespace `kube-system`.
     pub async fn identity(&self) -> Result<ClusterIdentity, ClusterError> {
-        let version: Version = self.send_json(&Call::get("get", "the API server's version", "/version")).await?;
-        let call = Call::get("get", "Namespace kube-system", "/api/v1/namespaces/kube-system");
-        let namespace: Identified = self.send_json(&call).await?;
+        let version = Call::get("get", "the API server's version", "/version");
+        let namespace = Call::get("get", "Namespace kube-system", "/api/v1/namespaces/kube-system");
+        let (version, namespace) =
+            tokio::try_join!(self.send_json::<Version>(&version), self.send_json::<Identified>(&namespace))?;
         Ok(ClusterIdentity {
             uid: namespace.metadata.uid,
             version: version.git_version,

@@ -11,12 +11,15 @@ use futures::StreamExt;
 
 use crate::cluster::{CapturedText, Cluster, ClusterError};
 use crate::generated;
-use crate::model::{CapturedManifest, Event, GroupKind, Inventory, ObjectKey, Reporter, ServedKind, ServedKinds};
+use crate::model::{
+    CapturedManifest, Event, GroupKind, Inventory, ObjectKey, Operator, Reporter, ServedKind, ServedKinds,
+};
 use crate::scope::{Facts, INSTANCE_KINDS, OPERATOR_GROUP, RULES};
 use capture::Collected;
 
-/// Lists in flight at once. The API server's own default limit for one user is above 100.
-const LISTS_IN_FLIGHT: usize = 24;
+/// Lists in flight at once. The API server's own default limit for one user is above 100, but each list in flight opens a
+/// connection: on a small cluster more handshakes cost more than the waiting they save.
+const LISTS_IN_FLIGHT: usize = 16;
 
 /// What to look at.
 #[derive(Debug, Clone, Default)]
@@ -71,14 +74,18 @@ pub async fn discover(
     let lister = Lister { cluster, served: &served };
     lister.check_namespaces(scope).await?;
 
-    let mut inventory = Inventory { failed_groups: served.failed_groups.clone(), ..Inventory::default() };
-    let deployments = lister.list_all(&[GroupKind("apps", "Deployment")], scope).await?;
-    inventory.operators = operator::find(&deployments);
-    let custom = lister.list_group(OPERATOR_GROUP, scope).await?;
-    let (homes, why) = homes(scope, &inventory, &custom);
+    let (deployments, custom) = tokio::try_join!(
+        lister.list_all(&[GroupKind("apps", "Deployment")], scope),
+        lister.list_group(OPERATOR_GROUP, scope),
+    )?;
+    let operators = operator::find(&deployments);
+    let (homes, why) = homes(scope, &operators, &custom);
     let everything = lister.list_namespaces(&homes).await?;
+    // After what refers to them: an object read later is there if what names it was.
     let elsewhere = lister.list_all(&RULES.iter().map(|rule| rule.kind).collect::<Vec<_>>(), scope).await?;
 
+    let failed_groups = served.failed_groups.clone();
+    let mut inventory = Inventory { operators, failed_groups, ..Inventory::default() };
     inventory.instances = instance::find(&custom, &everything)?;
     let mut collected = Collected::new(&homes);
     collected.take_namespaces(everything.iter(), why)?;
@@ -92,11 +99,11 @@ pub async fn discover(
 }
 
 /// Namespaces captured whole, and why: those asked for, else those of operators and instances.
-fn homes(scope: &Scope, inventory: &Inventory, custom: &[Found]) -> (BTreeSet<String>, &'static str) {
+fn homes(scope: &Scope, operators: &[Operator], custom: &[Found]) -> (BTreeSet<String>, &'static str) {
     if !scope.namespaces.is_empty() {
         return (scope.namespaces.iter().cloned().collect(), "in a namespace asked for");
     }
-    let operators = inventory.operators.iter().filter_map(|operator| operator.key.namespace.clone());
+    let operators = operators.iter().filter_map(|operator| operator.key.namespace.clone());
     let instances = custom
         .iter()
         .filter(|found| INSTANCE_KINDS.iter().any(|kind| found.key.is(*kind)))

@@ -19,8 +19,16 @@ pub struct Timeouts {
     pub instance_ready: Duration,
     /// A Prometheus from available until it has told all that the proof asks, the write-ahead log replayed.
     pub prometheus_answer: Duration,
-    /// Between two looks at something awaited.
+    /// At most between two looks at something awaited.
     pub poll: Duration,
+}
+
+impl Timeouts {
+    /// Until the next look at something awaited for so long already: a quarter of that, at least 20 ms, at most `poll`.
+    /// What is soon there is soon seen, and what takes long is not asked about all the time.
+    pub fn pause(&self, waited: Duration) -> Duration {
+        (waited / 4).max(Duration::from_millis(20)).min(self.poll)
+    }
 }
 
 impl Default for Timeouts {
@@ -35,5 +43,18 @@ impl Default for Timeouts {
             prometheus_answer: Duration::from_mins(2),
             poll: Duration::from_millis(200),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_with_the_wait_up_to_the_poll() {
+        let pauses = [0, 100, 400, 60_000].map(|ms| Timeouts::default().pause(Duration::from_millis(ms)).as_millis());
+        assert_eq!(pauses, [20, 25, 100, 200]);
+        let hasty = Timeouts { poll: Duration::from_millis(5), ..Timeouts::default() };
+        assert_eq!(hasty.pause(Duration::ZERO), hasty.poll);
     }
 }

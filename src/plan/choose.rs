@@ -17,6 +17,8 @@ pub(super) struct Chosen<'a> {
     pub(super) claims: Vec<(&'a CapturedManifest, &'a VolumeRecord)>,
     /// Namespaces of the chosen objects.
     pub(super) namespaces: Vec<String>,
+    /// Namespaces the backup holds objects of, asked for or not.
+    held: BTreeSet<&'a str>,
     /// `(group, kind)` that chosen definitions define.
     defined: BTreeSet<(String, String)>,
 }
@@ -64,6 +66,7 @@ pub(super) fn choose<'a>(
     let asked = |namespace: &String| request.namespaces.is_empty() || request.namespaces.contains(namespace);
     let (namespaced, cluster_scoped): (Vec<_>, Vec<_>) =
         manifests.iter().partition(|manifest| !manifest.key.is_cluster_scoped());
+    let held = namespaced.iter().filter_map(|manifest| manifest.key.namespace.as_deref()).collect();
     let namespaced: Vec<&CapturedManifest> =
         namespaced.into_iter().filter(|manifest| manifest.key.namespace.as_ref().is_some_and(asked)).collect();
     let mut objects = if request.namespaces.is_empty() {
@@ -90,7 +93,7 @@ pub(super) fn choose<'a>(
             None => objects.push(manifest),
         }
     }
-    Chosen { objects, claims, namespaces: touched.into_iter().collect(), defined }
+    Chosen { objects, claims, namespaces: touched.into_iter().collect(), held, defined }
 }
 
 /// The cluster-scoped objects that these namespaced ones need, by the rules that chose them for the backup.
@@ -133,11 +136,12 @@ pub(super) fn refusals(
     chosen: &Chosen<'_>,
 ) -> Vec<Refusal> {
     let mut refusals = Vec::new();
+    let held = chosen.held.iter().copied().collect::<Vec<_>>().join(", ");
     for namespace in request.namespaces.iter().filter(|namespace| !chosen.namespaces.contains(namespace)) {
         refusals.push(Refusal {
             object: format!("Namespace {namespace}"),
             why: format!("backup {} holds nothing of it", record.id),
-            fix: format!("promsafe show {} lists the namespaces it holds", record.id),
+            fix: format!("name one of those it holds objects of: {held}"),
         });
     }
     for (namespace, why) in target.terminating.iter().filter(|(name, _)| chosen.namespaces.contains(name)) {

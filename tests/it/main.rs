@@ -1,12 +1,15 @@
 //! The one integration-test binary: linking is what costs time here.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod api_faults;
 mod architecture;
 mod cluster;
 mod commands;
 mod dependencies;
+mod kept_backup;
 mod node;
 mod node_store;
+mod plan_properties;
 mod proof;
 mod store;
 mod support;

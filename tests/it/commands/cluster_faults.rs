@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::OwnStore;
 use crate::support::control_plane::{User, kubeconfig as text};
@@ -73,16 +74,31 @@ async fn broken_kubeconfig_is_code_7_and_named_without_its_token() {
     }
 }
 
+/// Waits until a process handles SIGINT and SIGTERM itself, as the kernel tells.
+async fn wait_until_it_listens_for_signals(process: u32) {
+    const BOTH: u64 = (1 << (2 - 1)) | (1 << (15 - 1));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        if u64::from_str_radix(caught, 16).unwrap() & BOTH == BOTH {
+            return;
+        }
+        assert!(Instant::now() < deadline, "it never listened for signals: {status}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn interrupted_run_is_code_130() {
     let own = OwnStore::new();
-    for (command, signal) in [("discover", "INT"), ("restore", "TERM")] {
+    for (command, signal) in [("discover", "INT"), ("backup", "TERM"), ("backup", "INT"), ("restore", "TERM")] {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", silent.local_addr().unwrap());
         let promsafe = own.promsafe.clone().with_kubeconfig(&kubeconfig(own.directory.path(), &server));
         let running = promsafe.start(command);
-        // Once it waits for an answer, it listens for signals too.
         let _connection = silent.accept().await.unwrap();
+        wait_until_it_listens_for_signals(running.id()).await;
         let sent = Command::new("kill").args(["-s", signal, &running.id().to_string()]).status().unwrap();
         assert!(sent.success());
         let ended = running.ended().await.failed(130, &["interrupted", "run the same command again"]);

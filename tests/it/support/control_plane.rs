@@ -190,11 +190,19 @@ impl ControlPlane {
 
     /// Creates the operator's ten CRDs and the three of snapshots, and waits until they are served.
     pub(crate) async fn load_crds(&self) {
+        self.load_crds_of("").await;
+    }
+
+    /// Of these CRDs creates those whose group begins so, and waits until they are served.
+    pub(crate) async fn load_crds_of(&self, group: &str) {
+        let files = TESTBED.crds();
+        let wanted = files.iter().filter(|file| file.file_name().unwrap().to_string_lossy().starts_with(group));
         let mut arguments = vec!["create".to_owned()];
-        arguments.extend(TESTBED.crds().iter().map(|file| format!("--filename={}", file.display())));
+        arguments.extend(wanted.map(|file| format!("--filename={}", file.display())));
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         self.kubectl(&arguments, "");
-        self.wait_until_served(&CRD_KINDS).await;
+        let kinds: Vec<_> = CRD_KINDS.into_iter().filter(|kind| kind.0.starts_with(group)).collect();
+        self.wait_until_served(&kinds).await;
     }
 
     /// A kubeconfig for this user.

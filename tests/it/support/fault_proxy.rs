@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use kube::client::Body;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     Close,
     /// The API server does what was asked, and the connection is closed instead of telling.
     LoseAnswer,
+    /// Passed on, and the connection is closed in the middle of the answer.
+    CutAnswer,
     /// No answer, ever.
     Stall,
     /// Passed on as if the API server were too old for aggregated discovery: without content negotiation.
@@ -197,7 +199,7 @@ async fn answer(client: kube::Client, rules: Rules, request: Request<Incoming>) 
         Some(Fault::StatusRetryAfter(code, seconds)) => Ok(status(code, Some(seconds))),
         Some(Fault::Close) => Err(io::ErrorKind::ConnectionReset.into()),
         Some(Fault::Stall) => std::future::pending().await,
-        Some(Fault::LoseAnswer | Fault::PlainJson) | None => {
+        Some(Fault::LoseAnswer | Fault::CutAnswer | Fault::PlainJson) | None => {
             let (mut parts, body) = request.into_parts();
             if fault == Some(Fault::PlainJson) {
                 parts.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -208,9 +210,21 @@ async fn answer(client: kube::Client, rules: Rules, request: Request<Incoming>) 
                 let _ = answer.into_body().collect_bytes().await;
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
+            if fault == Some(Fault::CutAnswer) {
+                return half(answer).await;
+            }
             Ok(answer.map(BodyExt::boxed_unsync))
         }
     }
+}
+
+/// The first half of an answer, and then an error, which closes the connection.
+async fn half(answer: Response<Body>) -> io::Result<Answered> {
+    let (parts, body) = answer.into_parts();
+    let bytes = body.collect_bytes().await.map_err(io::Error::other)?;
+    let broken = kube::Error::Service(io::Error::from(io::ErrorKind::ConnectionReset).into());
+    let frames = [Ok(Frame::data(bytes.slice(..bytes.len() / 2))), Err(broken)];
+    Ok(Response::from_parts(parts, StreamBody::new(futures::stream::iter(frames)).boxed_unsync()))
 }
 
 fn fault_for(rules: &Rules, request: &Request<Incoming>) -> Option<Fault> {
