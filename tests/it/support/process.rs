@@ -7,8 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 /// Runs the command until its own standard input ends, which it does when the test process drops it or dies. Deaf to the
 /// signals that end a whole process group: an API server without its etcd would outlive them.
-const UNTIL_STDIN_ENDS: &str =
-    r#"exec 3<&0; "$@" </dev/null 3<&- & child=$!; trap '' TERM INT HUP; { read -r _ <&3; kill -9 $child; } & wait $child"#;
+const UNTIL_STDIN_ENDS: &str = r#"exec 3<&0; "$@" </dev/null 3<&- & child=$!; trap '' TERM INT HUP; { read -r _ <&3; kill -9 $child; } & wait $child"#;
 
 /// A running process. Dropping it ends it and waits for its end.
 #[derive(Debug)]
