@@ -4,6 +4,7 @@ mod backup;
 mod discover;
 mod exit;
 mod failure;
+mod generate;
 mod list;
 mod options;
 mod restore;
@@ -14,6 +15,8 @@ use std::io::Write;
 use clap::{Parser, Subcommand};
 
 pub use exit::{CODES, Exit, Failure};
+
+use crate::report::OutputFormat;
 
 /// Backup and restore of Prometheus on Kubernetes, with proof.
 #[derive(Debug, Parser)]
@@ -40,6 +43,12 @@ enum Command {
     /// Bring a backup back and prove that it came back
     #[command(after_help = exit::help())]
     Restore(restore::Args),
+    /// Print the completion script of a shell
+    #[command(after_help = exit::help())]
+    Completion(generate::CompletionArgs),
+    /// Print a manual page, for: man --local-file -
+    #[command(after_help = exit::help())]
+    Man(generate::ManArgs),
 }
 
 /// Runs a command line and says how it ended; every failure has been put into words on stderr.
@@ -50,6 +59,8 @@ pub async fn run(args: Args) -> Exit {
         Command::List(args) => (list::run(&args).await, args.output),
         Command::Show(args) => (show::run(&args).await, args.output),
         Command::Restore(args) => (restore::run(&args).await, args.output),
+        Command::Completion(args) => (generate::completion(&args), OutputFormat::Table),
+        Command::Man(args) => (generate::man(&args), OutputFormat::Table),
     };
     ended.unwrap_or_else(|failure| {
         let text = failure::words_for(&failure, output);

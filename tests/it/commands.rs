@@ -48,7 +48,7 @@ pub(super) fn copy_kept(store: &Path, id: &str) {
     }
 }
 
-const COMMANDS: [&str; 5] = ["discover", "backup", "list", "show", "restore"];
+const COMMANDS: [&str; 7] = ["discover", "backup", "list", "show", "restore", "completion", "man"];
 
 #[tokio::test]
 async fn every_help_ends_with_the_table_of_exit_codes() {
