@@ -7,7 +7,9 @@ mod volumes;
 
 use std::collections::BTreeMap;
 
-use crate::model::{BackupId, BackupRecord, CapturedManifest, ObjectKey, Refusal, ServedKinds};
+pub use volumes::is_this_claim;
+
+use crate::model::{BackupId, BackupRecord, CapturedManifest, GroupKind, ObjectKey, Refusal, ServedKinds};
 use crate::order::{STAGES, Stage, stage_of};
 use crate::sanitise::{RestorableManifest, SanitiseError, differing_fields};
 
@@ -162,10 +164,13 @@ fn decide(manifest: &CapturedManifest, target: &Target, chosen: &choose::Chosen)
     Ok(Step { manifest: wanted, decision })
 }
 
-/// Namespaces are made when missing in any case: their objects need them.
+/// Cluster-scoped kinds that are made when missing in any case: namespaced objects can be nowhere else.
+const MADE_IN_ANY_CASE: &[GroupKind] = &[GroupKind("", "Namespace")];
+
 fn missing_cluster_scoped(step: &Step, request: &RestoreRequest) -> Option<Refusal> {
     let key = step.manifest.key();
-    let missing = step.decision == Decision::Create && key.is_cluster_scoped() && key.kind != "Namespace";
+    let missing = step.decision == Decision::Create && key.is_cluster_scoped();
+    let missing = missing && !MADE_IN_ANY_CASE.iter().any(|kind| key.is(*kind));
     (missing && request.cluster_scoped == ClusterScoped::Leave).then(|| Refusal {
         object: key.to_string(),
         why: "is missing and cluster-scoped".to_owned(),

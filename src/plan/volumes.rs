@@ -115,6 +115,14 @@ fn why_blocked(record: &BackupRecord, existing: &CapturedManifest, volume: &Data
     })
 }
 
+/// Whether an object that is there is the claim this run made: it names the same data source, whose name no other run has.
+/// Sanitised text cannot tell, since a data source is stripped from it.
+pub fn is_this_claim(wanted: &RestorableManifest, there: &str) -> bool {
+    let source = |json: &str| Some(serde_json::from_str::<Claim>(json).ok()?.spec.data_source?.name);
+    let wanted = source(wanted.json());
+    wanted.is_some() && wanted == source(there)
+}
+
 fn content_name(snapshot: &SnapshotRecord, name: &str) -> String {
     format!("{name}-{}", snapshot.namespace).chars().take(253).collect()
 }
@@ -176,4 +184,21 @@ fn claim(
         json["spec"]["resources"]["requests"]["storage"] = json!(size.to_string());
     }
     Ok(RestorableManifest::made(saved.key().clone(), saved.api_version().to_owned(), &json))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claim_of_this_run_is_told_from_any_other() {
+        let key = ObjectKey::namespaced("", "PersistentVolumeClaim", "persistentvolumeclaims", "monitoring", "db-0");
+        let from = |name: &str| json!({"spec": {"dataSource": {"kind": "VolumeSnapshot", "name": name}}});
+        let wanted = RestorableManifest::made(key.clone(), "v1".to_owned(), &from("ours"));
+        assert!(is_this_claim(&wanted, &from("ours").to_string()));
+        assert!(!is_this_claim(&wanted, &from("theirs").to_string()));
+        assert!(!is_this_claim(&wanted, r#"{"spec":{}}"#));
+        let empty = RestorableManifest::made(key, "v1".to_owned(), &json!({"spec": {}}));
+        assert!(!is_this_claim(&empty, r#"{"spec":{}}"#));
+    }
 }
