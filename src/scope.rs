@@ -94,6 +94,9 @@ impl Facts {
 pub struct Rule {
     /// The kind.
     pub kind: GroupKind,
+    /// Which names can be in at all, where names tell: the others are not even read. A cluster may hold a thousand
+    /// definitions of many hundred kilobytes.
+    pub named: Option<fn(&str) -> bool>,
     /// Whether an object of the kind is in, and why, in words.
     pub select: fn(&Facts, &Value) -> Option<String>,
     /// Why the kind is looked at.
@@ -104,61 +107,73 @@ pub struct Rule {
 pub const RULES: &[Rule] = &[
     Rule {
         kind: GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"),
+        named: Some(is_a_definition_of_the_operator),
         select: definition_of_the_operator,
         because: "the whole group, used or not: the operator does not start without all of its kinds",
     },
     Rule {
         kind: GroupKind("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+        named: None,
         select: binds_a_captured_account,
         because: "a service account without its bindings may do nothing",
     },
     Rule {
         kind: GroupKind("rbac.authorization.k8s.io", "RoleBinding"),
+        named: None,
         select: binds_a_captured_account,
         because: "kube-prometheus binds Prometheus in every namespace it watches",
     },
     Rule {
         kind: GroupKind("rbac.authorization.k8s.io", "ClusterRole"),
+        named: None,
         select: role_of_a_binding,
         because: "named by a binding that is in",
     },
     Rule {
         kind: GroupKind("rbac.authorization.k8s.io", "Role"),
+        named: None,
         select: role_of_a_binding,
         because: "named by a binding that is in",
     },
     Rule {
         kind: GroupKind("storage.k8s.io", "StorageClass"),
+        named: None,
         select: class_of_a_claim,
         because: "the operator refuses to reconcile a resource whose class is missing",
     },
     Rule {
         kind: GroupKind(SNAPSHOT_GROUP, "VolumeSnapshotClass"),
+        named: None,
         select: snapshot_class_of_a_driver,
         because: "the next backup needs it",
     },
     Rule {
         kind: GroupKind("scheduling.k8s.io", "PriorityClass"),
+        named: None,
         select: priority_class_of_a_pod,
         because: "pods that name a missing class are refused",
     },
     Rule {
         kind: GroupKind("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+        named: None,
         select: webhook_of_the_operator,
         because: "checks the operator's resources, or is served from a captured namespace",
     },
     Rule {
         kind: GroupKind("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+        named: None,
         select: webhook_of_the_operator,
         because: "changes the operator's resources, or is served from a captured namespace",
     },
     Rule {
         kind: GroupKind("apiregistration.k8s.io", "APIService"),
+        named: None,
         select: served_from_a_captured_namespace,
         because: "an API whose server is in",
     },
     Rule {
         kind: GroupKind("", "Namespace"),
+        named: None,
         select: namespace_of_an_object,
         because: "selectors of monitors and rules depend on its labels",
     },
@@ -174,6 +189,11 @@ fn items<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value>
 
 fn name(value: &Value) -> &str {
     text(value, "/metadata/name").unwrap_or_default()
+}
+
+/// The API server holds every definition to the name `plural.group`.
+fn is_a_definition_of_the_operator(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(_, group)| group == OPERATOR_GROUP)
 }
 
 fn definition_of_the_operator(_: &Facts, value: &Value) -> Option<String> {

@@ -13,6 +13,8 @@ use crate::model::ServedKind;
 
 /// Objects asked for at once.
 const PAGE: u32 = 500;
+/// Asks for no more than the metadata of each object (Kubernetes 1.15; older servers answer with all of it).
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 /// How often a listing begins anew when the API server forgot its place (410).
 const MOST_RESTARTS: u32 = 3;
 
@@ -66,6 +68,25 @@ impl Cluster {
         namespace: Option<&str>,
         label_selector: Option<&str>,
     ) -> Result<Vec<CapturedText>, ClusterError> {
+        self.list_as("application/json", kind, namespace, label_selector).await
+    }
+
+    /// The names of all objects of a cluster-scoped kind; their content stays at the API server.
+    ///
+    /// # Errors
+    /// As for [`Cluster::list`].
+    pub async fn list_names(&self, kind: &ServedKind) -> Result<Vec<String>, ClusterError> {
+        let listed = self.list_as(METADATA_ONLY, kind, None, None).await?;
+        Ok(listed.into_iter().map(|object| object.name).collect())
+    }
+
+    async fn list_as(
+        &self,
+        accept: &'static str,
+        kind: &ServedKind,
+        namespace: Option<&str>,
+        label_selector: Option<&str>,
+    ) -> Result<Vec<CapturedText>, ClusterError> {
         let resource =
             if kind.group.is_empty() { kind.plural.clone() } else { format!("{}.{}", kind.plural, kind.group) };
         let object = match namespace {
@@ -77,7 +98,7 @@ impl Cluster {
         if let Some(selector) = label_selector {
             first_page = format!("{first_page}&labelSelector={}", segment(selector));
         }
-        let mut call = Call::get("list", object, first_page.clone());
+        let mut call = Call { accept, ..Call::get("list", object, first_page.clone()) };
         let mut listed = Vec::new();
         let mut restarts = 0;
         loop {

@@ -7,7 +7,8 @@ mod volume;
 
 use std::collections::BTreeSet;
 
-use futures::StreamExt;
+use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::cluster::{CapturedText, Cluster, ClusterError};
 use crate::generated;
@@ -82,7 +83,7 @@ pub async fn discover(
     let (homes, why) = homes(scope, &operators, &custom);
     let everything = lister.list_namespaces(&homes).await?;
     // After what refers to them: an object read later is there if what names it was.
-    let elsewhere = lister.list_all(&RULES.iter().map(|rule| rule.kind).collect::<Vec<_>>(), scope).await?;
+    let elsewhere = lister.list_candidates(scope).await?;
 
     let failed_groups = served.failed_groups.clone();
     let mut inventory = Inventory { operators, failed_groups, ..Inventory::default() };
@@ -152,6 +153,29 @@ impl Lister<'_> {
     async fn list_all(&self, kinds: &[GroupKind], scope: &Scope) -> Result<Vec<Found>, DiscoverError> {
         let served = kinds.iter().filter_map(|kind| self.served.find(*kind));
         self.run(served.flat_map(|kind| places(kind, scope)).collect()).await
+    }
+
+    /// All objects that the rules may choose.
+    async fn list_candidates(&self, scope: &Scope) -> Result<Vec<Found>, DiscoverError> {
+        let unnamed: Vec<GroupKind> = RULES.iter().filter(|rule| rule.named.is_none()).map(|rule| rule.kind).collect();
+        let named = RULES.iter().filter_map(|rule| Some((self.served.find(rule.kind)?, rule.named?)));
+        let named = try_join_all(named.map(|(kind, is_candidate)| self.get_named(kind, is_candidate)));
+        let (mut all, named) = tokio::try_join!(self.list_all(&unnamed, scope), named)?;
+        all.extend(named.into_iter().flatten());
+        Ok(all)
+    }
+
+    /// The cluster-scoped objects of a kind whose names say that they may be in.
+    async fn get_named(&self, kind: &ServedKind, is_candidate: fn(&str) -> bool) -> Result<Vec<Found>, DiscoverError> {
+        let failed = |source| DiscoverError::List { what: kind.plural.clone(), source };
+        let names = self.cluster.list_names(kind).await.map_err(failed)?;
+        let gets = names.into_iter().filter(|name| is_candidate(name)).map(async |name| {
+            let key = kind.key(None, &name);
+            let text = self.cluster.get(&key, &kind.api_version()).await.map_err(failed)?;
+            Ok(text.map(|text| Found { key, text }))
+        });
+        let gets = futures::stream::iter(gets).buffered(LISTS_IN_FLIGHT);
+        gets.try_filter_map(async |found| Ok(found)).try_collect().await
     }
 
     /// All objects of a group.

@@ -172,6 +172,17 @@ async fn kinds_of_new_definitions_are_served_after_loading() {
 }
 
 #[tokio::test]
+async fn names_are_listed_as_the_objects_are() {
+    let control_plane = ControlPlane::start(Start::WithCrds).await;
+    let cluster = control_plane.cluster().await;
+    let kind = served(&cluster, GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")).await;
+    let whole = cluster.list(&kind, None, None).await.unwrap();
+    let names: Vec<String> = whole.into_iter().map(|object| object.name).collect();
+    assert!(names.len() >= CRD_KINDS.len(), "{names:?}");
+    assert_eq!(cluster.list_names(&kind).await.unwrap(), names);
+}
+
+#[tokio::test]
 async fn dead_api_service_costs_its_own_group_alone() {
     let control_plane = ControlPlane::start(Start::Empty).await;
     control_plane.apply(
