@@ -123,7 +123,9 @@ pub async fn take(
     timeouts: &Timeouts,
     reporter: &dyn Reporter,
 ) -> Result<Vec<SnapshotRecord>, SnapshotError> {
-    reporter.event(&Event::Step { doing: format!("taking {} VolumeSnapshots", wanted.len()) });
+    if !wanted.is_empty() {
+        reporter.event(&Event::Step { doing: format!("taking {} VolumeSnapshots", wanted.len()) });
+    }
     let taken = join_all(wanted.iter().map(|wanted| take_one(cluster, id, wanted, timeouts, reporter))).await;
     taken.into_iter().collect()
 }

@@ -265,7 +265,7 @@ pub(super) fn restore(outcome: &RestoreOutcome) -> String {
     ));
     match &outcome.confirmation {
         Some(confirmation) => lines.extend(proof(confirmation)),
-        None => lines.push("NOT PROVEN the backup holds no snapshot of a Prometheus to compare with".to_owned()),
+        None => lines.push("NO PROOF   nothing to prove: no Prometheus came back from a snapshot".to_owned()),
     }
     lines.join("\n")
 }
