@@ -115,7 +115,7 @@ impl Failure {
         match self.exit() {
             Exit::Usage => "promsafe --help shows every option",
             Exit::Refused => {
-                "nothing was changed; mend what was refused (a missing namespace, a denied permission) and run it again"
+                "nothing was changed; mend what was refused (a missing namespace, denied permissions) and run it again"
             }
             Exit::NoSuchBackup => "promsafe list shows the complete backups of a store; --store names another",
             Exit::Damaged => "promsafe list shows other backups; a newer format needs a newer promsafe",
