@@ -1,6 +1,7 @@
 //! Listing, page by page, without reparsing what was listed: the text of each object is cut out of the answer as it
 //! stands.
 
+use futures::stream::{Stream, TryStreamExt, try_unfold};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,7 +16,7 @@ use crate::model::ServedKind;
 const PAGE: u32 = 500;
 /// Asks for no more than the metadata of each object (Kubernetes 1.15; older servers answer with all of it).
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
-/// How often a listing begins anew when the API server forgot its place (410).
+/// How often a listing goes on where the API server forgot its place (410).
 const MOST_RESTARTS: u32 = 3;
 
 /// An object as listed.
@@ -35,6 +36,13 @@ struct Page<'a> {
     metadata: PageMetadata,
     #[serde(borrow)]
     items: Option<Vec<&'a RawValue>>,
+}
+
+/// A 410 as far as going on needs it.
+#[derive(Deserialize)]
+struct Forgotten {
+    #[serde(default)]
+    metadata: PageMetadata,
 }
 
 #[derive(Default, Deserialize)]
@@ -80,6 +88,17 @@ impl Cluster {
         Ok(listed.into_iter().map(|object| object.name).collect())
     }
 
+    /// All objects of a kind, page by page: no more than a page of them is held here. A page that the API server forgot
+    /// its place in goes on from there at a newer version.
+    pub fn pages(
+        &self,
+        kind: &ServedKind,
+        namespace: Option<&str>,
+        label_selector: Option<&str>,
+    ) -> impl Stream<Item = Result<Vec<CapturedText>, ClusterError>> + Send + 'static {
+        self.pages_as("application/json", kind, namespace, label_selector)
+    }
+
     async fn list_as(
         &self,
         accept: &'static str,
@@ -87,6 +106,16 @@ impl Cluster {
         namespace: Option<&str>,
         label_selector: Option<&str>,
     ) -> Result<Vec<CapturedText>, ClusterError> {
+        self.pages_as(accept, kind, namespace, label_selector).try_concat().await
+    }
+
+    fn pages_as(
+        &self,
+        accept: &'static str,
+        kind: &ServedKind,
+        namespace: Option<&str>,
+        label_selector: Option<&str>,
+    ) -> impl Stream<Item = Result<Vec<CapturedText>, ClusterError>> + Send + 'static {
         let resource =
             if kind.group.is_empty() { kind.plural.clone() } else { format!("{}.{}", kind.plural, kind.group) };
         let object = match namespace {
@@ -98,33 +127,68 @@ impl Cluster {
         if let Some(selector) = label_selector {
             first_page = format!("{first_page}&labelSelector={}", segment(selector));
         }
-        let mut call = Call { accept, ..Call::get("list", object, first_page.clone()) };
-        let mut listed = Vec::new();
-        let mut restarts = 0;
+        let call = Call { accept, ..Call::get("list", object, first_page.clone()) };
+        let listing = Listing { cluster: self.clone(), kind: kind.clone(), first_page, restarts: 0 };
+        try_unfold((listing, Some(call)), async |(mut listing, call)| match call {
+            None => Ok(None),
+            Some(call) => {
+                let (page, next) = listing.page(call).await?;
+                Ok(Some((page, (listing, next))))
+            }
+        })
+    }
+}
+
+/// A listing under way.
+struct Listing {
+    cluster: Cluster,
+    kind: ServedKind,
+    /// Path and query of the first page.
+    first_page: String,
+    /// How often the API server forgot its place.
+    restarts: u32,
+}
+
+impl Listing {
+    /// One page, and the call for the next one.
+    async fn page(&mut self, mut call: Call) -> Result<(Vec<CapturedText>, Option<Call>), ClusterError> {
         loop {
-            let answer = self.send(&call).await?;
-            if answer.status == StatusCode::GONE && restarts < MOST_RESTARTS {
-                restarts += 1;
-                listed.clear();
-                call.uri.clone_from(&first_page);
+            let answer = self.cluster.send(&call).await?;
+            if answer.status == StatusCode::NOT_FOUND {
+                return Ok((Vec::new(), None));
+            }
+            if answer.status == StatusCode::GONE && self.restarts < MOST_RESTARTS {
+                self.restarts += 1;
+                // With its 410 the API server gives a token to go on with, at a newer version
+                // (apiserver `pkg/storage/continue.go`): what was listed already does not come twice.
+                let Some(next) = next_page(&answer.body) else { return Err(self.cluster.refused(&call, &answer)) };
+                call.uri = self.uri(&next);
                 continue;
             }
-            if answer.status == StatusCode::NOT_FOUND {
-                return Ok(Vec::new());
-            }
             if !answer.status.is_success() {
-                return Err(self.refused(&call, &answer));
+                return Err(self.cluster.refused(&call, &answer));
             }
             let page: Page = call.parse(&answer.body)?;
-            for item in page.items.unwrap_or_default() {
-                listed.push(captured(kind, item).map_err(|error| call.unreadable(&error))?);
+            let items = page.items.unwrap_or_default().into_iter().map(|item| captured(&self.kind, item));
+            let items = items.collect::<Result<_, _>>().map_err(|error| call.unreadable(&error))?;
+            let next = page.metadata.next;
+            if next.is_empty() {
+                return Ok((items, None));
             }
-            if page.metadata.next.is_empty() {
-                return Ok(listed);
-            }
-            call.uri = format!("{first_page}&continue={}", segment(&page.metadata.next));
+            call.uri = self.uri(&next);
+            return Ok((items, Some(call)));
         }
     }
+
+    fn uri(&self, next: &str) -> String {
+        format!("{}&continue={}", self.first_page, segment(next))
+    }
+}
+
+/// The token in an answer, whether a page or a 410.
+fn next_page(body: &[u8]) -> Option<String> {
+    let page: Forgotten = serde_json::from_slice(body).ok()?;
+    Some(page.metadata.next).filter(|next| !next.is_empty())
 }
 
 /// An item of a list. Lists of built-in kinds leave `kind` and `apiVersion` out; put back in front, where and in the

@@ -137,7 +137,7 @@ async fn listed_custom_resource_has_the_text_of_a_single_get() {
 }
 
 #[tokio::test]
-async fn listing_begins_anew_when_the_server_forgot_its_place() {
+async fn listing_goes_on_when_the_server_forgot_its_place() {
     let (control_plane, cluster) = with_namespace("expired").await;
     let items: Vec<_> = (0..501)
         .map(|number| {

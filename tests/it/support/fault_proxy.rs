@@ -195,8 +195,8 @@ async fn serve(upstream: PathBuf, rules: Rules, tell_port: oneshot::Sender<u16>,
 async fn answer(client: kube::Client, rules: Rules, request: Request<Incoming>) -> io::Result<Answered> {
     let fault = fault_for(&rules, &request);
     match fault {
-        Some(Fault::Status(code)) => Ok(status(code, None)),
-        Some(Fault::StatusRetryAfter(code, seconds)) => Ok(status(code, Some(seconds))),
+        Some(Fault::Status(code)) => Ok(status(code, None, &request)),
+        Some(Fault::StatusRetryAfter(code, seconds)) => Ok(status(code, Some(seconds), &request)),
         Some(Fault::Close) => Err(io::ErrorKind::ConnectionReset.into()),
         Some(Fault::Stall) => std::future::pending().await,
         Some(Fault::LoseAnswer | Fault::CutAnswer | Fault::PlainJson) | None => {
@@ -242,7 +242,13 @@ fn fault_for(rules: &Rules, request: &Request<Incoming>) -> Option<Fault> {
     None
 }
 
-fn status(code: u16, retry_after: Option<u64>) -> Answered {
+/// An answer that the API server itself could have given. Its 410 holds a token to go on listing with, at a newer version.
+fn status(code: u16, retry_after: Option<u64>, request: &Request<Incoming>) -> Answered {
+    let query = request.uri().query().unwrap_or_default();
+    let metadata = match query.split('&').find_map(|pair| pair.strip_prefix("continue=")) {
+        Some(next) if code == 410 => json!({ "continue": next }),
+        _ => json!({}),
+    };
     let reason = match code {
         409 => "Conflict",
         410 => "Expired",
@@ -251,7 +257,7 @@ fn status(code: u16, retry_after: Option<u64>) -> Answered {
         _ => "InternalError",
     };
     let body = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure",
         "message": "injected fault", "reason": reason, "code": code,
     });
     let body = Full::new(Bytes::from(body.to_string())).map_err(|never: Infallible| match never {});
