@@ -5,6 +5,7 @@ pub mod model;
 
 // L1: knowledge. Pure, synchronous, no clock, no client crate.
 pub mod bundle;
+pub mod container;
 pub mod generated;
 pub mod layout;
 pub mod names;
