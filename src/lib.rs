@@ -15,6 +15,7 @@ pub mod proof;
 pub mod quantity;
 pub mod sanitise;
 pub mod scope;
+pub mod selection;
 pub mod words;
 
 // L2: gateways, the only ones that talk to the outside. They do not know each other.
