@@ -9,6 +9,7 @@ pub mod container;
 pub mod generated;
 pub mod layout;
 pub mod names;
+pub mod operator_scope;
 pub mod order;
 pub mod plan;
 pub mod proof;

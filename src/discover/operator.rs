@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::Found;
 use crate::model::Operator;
+use crate::operator_scope::{image_tag, is_operator};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -33,14 +34,13 @@ struct PodSpec {
 #[serde(default)]
 struct Container {
     image: String,
+    command: Vec<String>,
     args: Vec<String>,
 }
 
 impl Container {
-    /// prometheus-operator `cmd/operator/main.go`: no other program takes this argument.
     fn is_operator(&self) -> bool {
-        image_path(&self.image).ends_with("/prometheus-operator")
-            || self.args.iter().any(|arg| arg.trim_start_matches('-').starts_with("prometheus-config-reloader="))
+        is_operator(&self.image, self.command.iter().chain(&self.args).map(String::as_str))
     }
 }
 
@@ -54,41 +54,4 @@ pub(super) fn find(deployments: &[Found]) -> Vec<Operator> {
             Some(Operator { key: found.key.clone(), version: image_tag(&container.image) })
         })
         .collect()
-}
-
-fn image_path(image: &str) -> &str {
-    let without_digest = image.split('@').next().unwrap_or(image);
-    match without_digest.rsplit_once(':') {
-        Some((path, tag)) if !tag.contains('/') => path,
-        _ => without_digest,
-    }
-}
-
-fn image_tag(image: &str) -> Option<String> {
-    let without_digest = image.split('@').next().unwrap_or(image);
-    let (_, tag) = without_digest.rsplit_once(':')?;
-    (!tag.contains('/')).then(|| tag.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn port_of_a_registry_is_no_tag() {
-        assert_eq!(
-            image_path("registry:5000/prometheus-operator/prometheus-operator"),
-            "registry:5000/prometheus-operator/prometheus-operator"
-        );
-        assert_eq!(image_tag("registry:5000/x/prometheus-operator"), None);
-        assert_eq!(image_tag("r/x/prometheus-operator:v0.93.0@sha256:00").as_deref(), Some("v0.93.0"));
-    }
-
-    #[test]
-    fn operator_is_known_by_image_or_argument() {
-        let by = |image: &str, arg: &str| Container { image: image.into(), args: vec![arg.into()] }.is_operator();
-        assert!(by("quay.io/prometheus-operator/prometheus-operator:v0.93.0", ""));
-        assert!(by("mirror/renamed:1", "--prometheus-config-reloader=mirror/reloader:1"));
-        assert!(!by("quay.io/prometheus/prometheus:v3", "--config.file=x"));
-    }
 }
