@@ -11,6 +11,7 @@ pub mod layout;
 pub mod names;
 pub mod operator_scope;
 pub mod order;
+pub mod plain;
 pub mod plan;
 pub mod proof;
 pub mod quantity;
