@@ -15,6 +15,7 @@ pub mod plain;
 pub mod plan;
 pub mod proof;
 pub mod quantity;
+pub mod references;
 pub mod sanitise;
 pub mod scope;
 pub mod selection;
