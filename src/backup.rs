@@ -8,7 +8,7 @@ use futures::future::{Future, join_all};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::bundle::{self, BundleError};
+use crate::bundle::{BundleError, Packer};
 use crate::cluster::{Cluster, ClusterError};
 use crate::discover::{DiscoverError, Scope, discover};
 use crate::fingerprint;
@@ -34,6 +34,17 @@ pub struct BackupRequest {
     pub scope: Scope,
     /// What is saved of volumes.
     pub mode: VolumeMode,
+    /// What happens when something that is needed is not there.
+    pub missing: MissingReferences,
+}
+
+/// What happens when an object that is in needs another that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingReferences {
+    /// The backup is refused: what it would bring back would not work.
+    Refuse,
+    /// The backup is taken, and says what is missing.
+    Allow,
 }
 
 /// A backup that is in the store.
@@ -114,10 +125,10 @@ pub async fn backup(
         checked = check(cluster, store, request, reporter) => checked?,
         () = &mut interrupted => return Err(BackupError::Interrupted),
     };
-    let Checked { identity, inventory, served, wanted } = checked;
+    let Checked { identity, inventory, packer, served, wanted } = checked;
     let namespaces = inventory.namespaces.clone();
     let writing = Writing { cluster, store, request, timeouts, reporter, sealing: Cell::new(false) };
-    let run = writing.run(identity, inventory, &wanted);
+    let run = writing.run(identity, inventory, packer, &wanted);
     tokio::pin!(run);
     let written = tokio::select! {
         written = &mut run => written,
@@ -138,6 +149,7 @@ pub async fn backup(
 struct Checked {
     identity: ClusterIdentity,
     inventory: Inventory,
+    packer: Packer,
     served: ServedKinds,
     wanted: Vec<Wanted>,
 }
@@ -149,9 +161,10 @@ async fn check(
     request: &BackupRequest,
     reporter: &dyn Reporter,
 ) -> Result<Checked, BackupError> {
+    let mut packer = Packer::default();
     let (identity, (inventory, served), create_only) = tokio::try_join!(
         async { cluster.identity().await.map_err(BackupError::LookAt) },
-        async { discover(cluster, &request.scope, reporter).await.map_err(BackupError::Discover) },
+        async { discover(cluster, &request.scope, &mut packer, reporter).await.map_err(BackupError::Discover) },
         async { store.check_writable().await.map_err(BackupError::Store) },
     )?;
     if create_only == CreateOnly::Ignored {
@@ -159,8 +172,27 @@ async fn check(
         reporter.event(&Event::Step { doing });
     }
     let wanted = preflight::backup(cluster, &inventory, &served, request.mode).await;
-    let wanted = wanted.map_err(BackupError::Preflight)?.map_err(BackupError::Refused)?;
-    Ok(Checked { identity, inventory, served, wanted })
+    let wanted = with_references(wanted.map_err(BackupError::Preflight)?, &inventory, request.missing);
+    let wanted = wanted.map_err(BackupError::Refused)?;
+    Ok(Checked { identity, inventory, packer, served, wanted })
+}
+
+/// Adds the refusals for what is needed and not there.
+fn with_references(
+    wanted: Result<Vec<Wanted>, Vec<Refusal>>,
+    inventory: &Inventory,
+    missing: MissingReferences,
+) -> Result<Vec<Wanted>, Vec<Refusal>> {
+    if missing == MissingReferences::Allow || inventory.missing_references.is_empty() {
+        return wanted;
+    }
+    let mut refusals = wanted.err().unwrap_or_default();
+    refusals.extend(inventory.missing_references.iter().map(|reference| Refusal {
+        object: reference.object.clone(),
+        why: format!("{}, and {} needs it", reference.why, reference.needed_by()),
+        fix: format!("{}; promsafe backup --allow-missing goes on without it", reference.fix),
+    }));
+    Err(refusals)
 }
 
 /// The part that writes.
@@ -178,18 +210,17 @@ impl Writing<'_> {
     async fn run(
         &self,
         identity: ClusterIdentity,
-        mut inventory: Inventory,
+        inventory: Inventory,
+        packer: Packer,
         wanted: &[Wanted],
     ) -> Result<BackupOutcome, BackupError> {
-        let objects = std::mem::take(&mut inventory.objects);
-        let counts = (objects.len(), objects.iter().filter(|object| object.key.is_cluster_scoped()).count());
         let (fingerprints, without_fingerprint) = fingerprints(self.cluster, &inventory.instances, self.reporter).await;
         let begun = Instant::now();
         let snapshots = async {
             let taken = snapshots::take(self.cluster, &self.request.id, wanted, self.timeouts, self.reporter).await;
             Ok((taken.map_err(BackupError::Snapshot)?, begun.elapsed()))
         };
-        let ((snapshots, snapshots_took), bytes) = tokio::try_join!(snapshots, pack(objects))?;
+        let ((snapshots, snapshots_took), bytes) = tokio::try_join!(snapshots, packed(packer))?;
 
         self.reporter
             .event(&Event::Step { doing: format!("writing backup {} to {}", self.request.id, self.store.url()) });
@@ -197,7 +228,7 @@ impl Writing<'_> {
         draft.put(layout::BUNDLE, bytes).await.map_err(BackupError::Store)?;
         snapshots::keep(self.cluster, &snapshots).await.map_err(BackupError::Snapshot)?;
         let problems = problems(&inventory, &without_fingerprint, self.request.mode);
-        let mut record = self.record(identity, inventory, counts, snapshots);
+        let mut record = self.record(identity, inventory, snapshots);
         record.fingerprints = fingerprints;
         record.without_fingerprint = without_fingerprint;
         record.files = draft.files().to_vec();
@@ -221,13 +252,7 @@ impl Writing<'_> {
         }
     }
 
-    fn record(
-        &self,
-        cluster: ClusterIdentity,
-        inventory: Inventory,
-        (objects, cluster_scoped): (usize, usize),
-        snapshots: Vec<SnapshotRecord>,
-    ) -> BackupRecord {
+    fn record(&self, cluster: ClusterIdentity, inventory: Inventory, snapshots: Vec<SnapshotRecord>) -> BackupRecord {
         let mut snapshots = snapshots.into_iter().map(Some);
         let volumes = inventory.volumes.into_iter();
         BackupRecord {
@@ -240,9 +265,10 @@ impl Writing<'_> {
             namespaces: inventory.namespaces,
             operators: inventory.operators,
             instances: inventory.instances,
-            objects: objects as u64,
-            cluster_scoped_objects: cluster_scoped as u64,
+            objects: inventory.objects,
+            cluster_scoped_objects: inventory.cluster_scoped_objects,
             left_out: inventory.left_out,
+            missing_references: inventory.missing_references,
             volumes: volumes.map(|volume| VolumeRecord { volume, snapshot: snapshots.next().flatten() }).collect(),
             fingerprints: Vec::new(),
             without_fingerprint: BTreeMap::new(),
@@ -251,10 +277,10 @@ impl Writing<'_> {
     }
 }
 
-/// Packing takes the processor for a while: not on a thread that waits for snapshots.
-async fn pack(objects: Vec<crate::model::CapturedManifest>) -> Result<Vec<u8>, BackupError> {
-    let packed = tokio::task::spawn_blocking(move || bundle::pack(&objects)).await;
-    packed.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())).map_err(BackupError::Bundle)
+/// The last of packing takes the processor for a while: not on a thread that waits for snapshots.
+async fn packed(packer: Packer) -> Result<Vec<u8>, BackupError> {
+    let bytes = tokio::task::spawn_blocking(move || packer.finish()).await;
+    bytes.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())).map_err(BackupError::Bundle)
 }
 
 /// Asks every Prometheus for what a restore will be measured by. One that does not answer is named, not fatal.
@@ -303,20 +329,20 @@ fn problems(inventory: &Inventory, without_fingerprint: &BTreeMap<String, String
         cause: "its server does not answer, so objects of this group are not in the backup".to_owned(),
         hint: format!("kubectl get apiservice | grep {group}, mend or delete it, and back up again"),
     });
-    let has_volume = |instance: &Instance| {
-        let named = instance.key.to_string();
-        inventory.volumes.iter().any(|volume| volume.used_by.as_ref() == Some(&named))
-    };
-    let volatile = inventory
-        .instances
-        .iter()
-        .filter(|instance| mode == VolumeMode::Snapshot && !instance.pods.is_empty() && !has_volume(instance))
-        .map(|instance| Problem {
+    let volatile = inventory.instances.iter().filter(|_| mode == VolumeMode::Snapshot).filter_map(|instance| {
+        let lies_on = instance.volatile.as_ref().filter(|_| !instance.pods.is_empty())?;
+        Some(Problem {
             object: instance.key.to_string(),
             tried: "find its volume".to_owned(),
-            cause: "its pods mount no claim (emptyDir): what it holds dies with its pods and is not in the backup"
-                .to_owned(),
-            hint: "give it spec.storage.volumeClaimTemplate".to_owned(),
-        });
-    unproven.chain(groups).chain(volatile).collect()
+            cause: format!("its data lies on {lies_on}, not on a claim: no snapshot can save its history"),
+            hint: "give it a claim (spec.storage.volumeClaimTemplate of a Prometheus resource)".to_owned(),
+        })
+    });
+    let missing = inventory.missing_references.iter().map(|reference| Problem {
+        object: reference.object.clone(),
+        tried: "find".to_owned(),
+        cause: format!("{}, and {} needs it", reference.why, reference.needed_by()),
+        hint: reference.fix.clone(),
+    });
+    unproven.chain(groups).chain(volatile).chain(missing).collect()
 }

@@ -1,16 +1,17 @@
-//! Manifests to `manifests.tar.gz` and back. The bytes are a function of the manifests alone: no clock, no owner, no
-//! order of arrival. Knows nothing of where the bytes are kept, and never writes to a disk.
+//! Manifests to `manifests.tar.gz` and back. The bytes are a function of the manifests and their order alone: no clock, no
+//! owner. Knows nothing of where the bytes are kept, and never writes to a disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read, Write};
 
-use flate2::read::MultiGzDecoder;
+use flate2::read::{GzDecoder, MultiGzDecoder};
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::layout;
-use crate::model::{CapturedManifest, ObjectKey};
+use crate::model::{CapturedManifest, Collector, ObjectKey};
 
 /// Why a bundle could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -72,29 +73,132 @@ struct KindOnly {
     kind: String,
 }
 
-/// All manifests as a tar.gz: `inventory.json` first, then one JSON file per object in the order of their keys, each
-/// with its text exactly as captured. The same manifests in any order give the same bytes.
-///
-/// # Errors
-/// When an object is there twice, has a name unfit for a path, or its JSON does not say the kind of its key.
-pub fn pack(manifests: &[CapturedManifest]) -> Result<Vec<u8>, BundleError> {
-    let mut sorted: Vec<&CapturedManifest> = manifests.iter().collect();
-    sorted.sort_by(|a, b| a.key.cmp(&b.key));
-    let mut paths = BTreeSet::new();
-    let mut rows = Vec::with_capacity(sorted.len());
-    for manifest in &sorted {
+/// One line of `left-out.json`.
+#[derive(Serialize, Deserialize)]
+struct LeftOutRow {
+    object: String,
+    because: String,
+}
+
+/// Packs manifests as they come: of what was packed only compressed bytes stay in memory, however many objects there are.
+/// An object that cannot be packed is told by [`Packer::finish`].
+pub struct Packer {
+    tar: tar::Builder<GzEncoder<Vec<u8>>>,
+    /// `inventory.json` in the making, compressed: it comes last in the archive, since its size stands in front of it.
+    inventory: Spool,
+    left_out: Spool,
+    /// Beginnings of hashes of the paths packed: an object is packed once.
+    paths: HashSet<[u8; 16]>,
+    failed: Option<BundleError>,
+}
+
+impl Default for Packer {
+    fn default() -> Self {
+        let left_out = Spool::default();
+        let inventory = Spool::default();
+        Self { tar: tar::Builder::new(gzip()), inventory, left_out, paths: HashSet::new(), failed: None }
+    }
+}
+
+impl Packer {
+    fn pack(&mut self, manifest: &CapturedManifest) -> Result<(), BundleError> {
         let path = layout::object_path(&manifest.key)?;
         let kind = kind_of(&manifest.key.to_string(), &manifest.json)?;
         if kind != manifest.key.kind {
             let (object, expected) = (manifest.key.to_string(), manifest.key.kind.clone());
             return Err(BundleError::KindDiffers { object, expected, found: kind });
         }
-        if !paths.insert(path.clone()) {
+        let mut beginning = [0; 16];
+        beginning.copy_from_slice(&Sha256::digest(&path)[..16]);
+        if !self.paths.insert(beginning) {
             return Err(BundleError::Duplicate(manifest.key.clone()));
         }
-        rows.push(Row { path, reason: manifest.reason.clone() });
+        append(&mut self.tar, &path, manifest.json.len() as u64, manifest.json.as_bytes())
+            .map_err(BundleError::Write)?;
+        self.inventory.add(&Row { path, reason: manifest.reason.clone() }).map_err(BundleError::Write)
     }
-    archive(&rows, &sorted).map_err(BundleError::Write)
+
+    /// The bundle's bytes: a tar.gz of one JSON file per object, each with its text exactly as captured, and then
+    /// `left-out.json` and `inventory.json`. The same objects in the same order give the same bytes.
+    ///
+    /// # Errors
+    /// When an object came twice, has a name unfit for a path, or its JSON does not say the kind of its key.
+    pub fn finish(self) -> Result<Vec<u8>, BundleError> {
+        let Self { mut tar, inventory, left_out, failed, .. } = self;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let close = || {
+            left_out.append_to(&mut tar, layout::LEFT_OUT)?;
+            inventory.append_to(&mut tar, layout::INVENTORY)?;
+            tar.finish()
+        };
+        close().and_then(|()| tar.into_inner()?.finish()).map_err(BundleError::Write)
+    }
+}
+
+impl Collector for Packer {
+    fn keep(&mut self, manifest: CapturedManifest) {
+        if self.failed.is_none() {
+            self.failed = self.pack(&manifest).err();
+        }
+    }
+
+    fn leave_out(&mut self, key: &ObjectKey, because: &str) {
+        let row = LeftOutRow { object: key.to_string(), because: because.to_owned() };
+        let added = self.left_out.add(&row).map_err(BundleError::Write);
+        self.failed = self.failed.take().or(added.err());
+    }
+}
+
+/// A JSON array in the making, compressed.
+struct Spool {
+    gzip: GzEncoder<Vec<u8>>,
+    /// Bytes before compression.
+    bytes: u64,
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self { gzip: gzip(), bytes: 0 }
+    }
+}
+
+impl Spool {
+    fn add(&mut self, row: &impl Serialize) -> io::Result<()> {
+        let mut line = if self.bytes == 0 { b"[\n".to_vec() } else { b",\n".to_vec() };
+        serde_json::to_writer(&mut line, row)?;
+        self.write(&line)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.bytes += bytes.len() as u64;
+        self.gzip.write_all(bytes)
+    }
+
+    fn append_to(mut self, tar: &mut tar::Builder<GzEncoder<Vec<u8>>>, path: &str) -> io::Result<()> {
+        self.write(if self.bytes == 0 { b"[]\n" } else { b"\n]\n" })?;
+        append(tar, path, self.bytes, GzDecoder::new(self.gzip.finish()?.as_slice()))
+    }
+}
+
+/// 255 means "unknown system"; with it and without a time the gzip header says nothing about this run.
+fn gzip() -> GzEncoder<Vec<u8>> {
+    GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::new(6))
+}
+
+/// All manifests as a tar.gz, in the order of their keys: the same manifests in any order give the same bytes.
+///
+/// # Errors
+/// As for [`Packer::finish`].
+pub fn pack(manifests: &[CapturedManifest]) -> Result<Vec<u8>, BundleError> {
+    let mut sorted: Vec<&CapturedManifest> = manifests.iter().collect();
+    sorted.sort_by(|a, b| a.key.cmp(&b.key));
+    let mut packer = Packer::default();
+    for manifest in sorted {
+        packer.keep(manifest.clone());
+    }
+    packer.finish()
 }
 
 /// The manifests of a bundle, in the order of its inventory. Files that are neither inventory nor object are ignored.
@@ -103,6 +207,7 @@ pub fn pack(manifests: &[CapturedManifest]) -> Result<Vec<u8>, BundleError> {
 /// When the bytes are no tar.gz, when an object has no row or a row no object, or when an object is no JSON.
 pub fn unpack(bytes: &[u8]) -> Result<Vec<CapturedManifest>, BundleError> {
     let mut objects = files(bytes)?;
+    objects.remove(layout::LEFT_OUT);
     let inventory = objects.remove(layout::INVENTORY).ok_or(BundleError::NoInventory)?;
     let rows: Vec<Row> = serde_json::from_str(&inventory)
         .map_err(|source| BundleError::ReadJson { object: layout::INVENTORY.to_owned(), source })?;
@@ -119,31 +224,27 @@ pub fn unpack(bytes: &[u8]) -> Result<Vec<CapturedManifest>, BundleError> {
     }
 }
 
+/// What the run that made a bundle looked at and left out: each object and why. Nothing for bundles that do not say it.
+///
+/// # Errors
+/// When the bytes are no tar.gz, or the file in it is no such list.
+pub fn left_out(bytes: &[u8]) -> Result<Vec<(String, String)>, BundleError> {
+    let Some(text) = files(bytes)?.remove(layout::LEFT_OUT) else { return Ok(Vec::new()) };
+    let rows: Vec<LeftOutRow> = serde_json::from_str(&text)
+        .map_err(|source| BundleError::ReadJson { object: layout::LEFT_OUT.to_owned(), source })?;
+    Ok(rows.into_iter().map(|row| (row.object, row.because)).collect())
+}
+
 fn kind_of(object: &str, json: &str) -> Result<String, BundleError> {
     let KindOnly { kind } =
         serde_json::from_str(json).map_err(|source| BundleError::ReadJson { object: object.to_owned(), source })?;
     Ok(kind)
 }
 
-fn archive(rows: &[Row], manifests: &[&CapturedManifest]) -> io::Result<Vec<u8>> {
-    // 255 means "unknown system"; with it and without a time the gzip header says nothing about this run.
-    let gzip = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::new(6));
-    let mut tar = tar::Builder::new(gzip);
-    let mut inventory = serde_json::to_vec_pretty(rows)?;
-    inventory.push(b'\n');
-    append(&mut tar, layout::INVENTORY, &inventory)?;
-    for (row, manifest) in rows.iter().zip(manifests) {
-        append(&mut tar, &row.path, manifest.json.as_bytes())?;
-    }
-    let mut gzip = tar.into_inner()?;
-    gzip.flush()?;
-    gzip.finish()
-}
-
-fn append(tar: &mut tar::Builder<GzEncoder<Vec<u8>>>, path: &str, bytes: &[u8]) -> io::Result<()> {
+fn append(tar: &mut tar::Builder<GzEncoder<Vec<u8>>>, path: &str, size: u64, bytes: impl io::Read) -> io::Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Regular);
-    header.set_size(bytes.len() as u64);
+    header.set_size(size);
     // Whoever unpacks by hand should not publish the Secrets to the machine's other users.
     header.set_mode(0o600);
     header.set_uid(0);
@@ -162,7 +263,8 @@ fn files(bytes: &[u8]) -> Result<BTreeMap<String, String>, BundleError> {
     for entry in archive.entries().map_err(BundleError::Read)? {
         let mut entry = entry.map_err(BundleError::Read)?;
         let Ok(path) = String::from_utf8(entry.path_bytes().into_owned()) else { continue };
-        let wanted = path == layout::INVENTORY || layout::parse_object_path(&path).is_some();
+        let wanted = [layout::INVENTORY, layout::LEFT_OUT].contains(&path.as_str())
+            || layout::parse_object_path(&path).is_some();
         if !wanted || !entry.header().entry_type().is_file() {
             continue;
         }
@@ -205,7 +307,7 @@ mod tests {
         let gzip = GzBuilder::new().write(Vec::new(), Compression::fast());
         let mut tar = tar::Builder::new(gzip);
         for (path, text) in files {
-            append(&mut tar, path, text.as_bytes()).unwrap();
+            append(&mut tar, path, text.len() as u64, text.as_bytes()).unwrap();
         }
         tar.into_inner().unwrap().finish().unwrap()
     }
@@ -228,11 +330,18 @@ mod tests {
     }
 
     #[test]
-    fn inventory_is_the_first_entry() {
-        let mut tar = Vec::new();
-        MultiGzDecoder::new(pack(&some()).unwrap().as_slice()).read_to_end(&mut tar).unwrap();
-        assert!(tar.starts_with(b"inventory.json\0"));
-        assert!(String::from_utf8_lossy(&tar).contains(r#""path": "cluster/core/namespaces/monitoring.json""#));
+    fn what_is_left_out_is_told() {
+        let mut packer = Packer::default();
+        packer.leave_out(&some()[0].key, "made again");
+        packer.leave_out(&some()[1].key, "made again");
+        let told = left_out(&packer.finish().unwrap()).unwrap();
+        assert_eq!(
+            told,
+            [
+                ("Secret monitoring/tls".to_owned(), "made again".to_owned()),
+                ("Namespace monitoring".to_owned(), "made again".to_owned()),
+            ]
+        );
     }
 
     #[test]

@@ -9,8 +9,11 @@ pub const RECORD: &str = "backup.json";
 /// Name of the bundle of all captured objects inside a backup's directory.
 pub const BUNDLE: &str = "manifests.tar.gz";
 
-/// Name of the inventory inside the bundle: its first entry.
+/// Name of the inventory inside the bundle: its last entry.
 pub const INVENTORY: &str = "inventory.json";
+
+/// Name of the list of what was left out, inside the bundle.
+pub const LEFT_OUT: &str = "left-out.json";
 
 /// What every backup's directory begins with.
 pub const BACKUPS: &str = "backups/";

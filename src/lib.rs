@@ -40,6 +40,7 @@ pub mod survey;
 
 // L4: pipelines.
 pub mod backup;
+pub mod explain;
 pub mod list;
 pub mod restore;
 

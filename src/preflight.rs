@@ -44,7 +44,7 @@ pub async fn backup(
     served: &ServedKinds,
     mode: VolumeMode,
 ) -> Result<Result<Vec<Wanted>, Vec<Refusal>>, PreflightError> {
-    if inventory.objects.iter().all(|object| object.key.is_cluster_scoped()) {
+    if inventory.objects == inventory.cluster_scoped_objects {
         return Ok(Err(vec![nothing_found()]));
     }
     if mode == VolumeMode::None || inventory.volumes.is_empty() {
@@ -257,6 +257,7 @@ mod tests {
             capacity_bytes: 1,
             driver: driver.map(str::to_owned),
             volume_handle: None,
+            leftover_of: None,
         }
     }
 

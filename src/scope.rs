@@ -3,11 +3,12 @@
 //! Pure: it decides over manifests, it never asks a cluster. The same rules choose at restore time which cluster-scoped
 //! objects a part of a backup needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::model::{GroupKind, ObjectKey};
+use crate::selection::LabelSelector;
 
 /// API group of the Prometheus Operator's custom resources.
 pub const OPERATOR_GROUP: &str = "monitoring.coreos.com";
@@ -22,6 +23,16 @@ pub const INSTANCE_KINDS: &[GroupKind] = &[
     GroupKind(OPERATOR_GROUP, "ThanosRuler"),
 ];
 
+/// The kinds that say which webhooks are asked before an object is stored.
+pub const WEBHOOK_KINDS: &[GroupKind] = &[
+    GroupKind("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+    GroupKind("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+];
+
+/// Fields that name a class, wherever they stand.
+const CLASS_FIELDS: &[&str] =
+    &["storageClassName", "volumeAttributesClassName", "priorityClassName", "runtimeClassName", "ingressClassName"];
+
 /// What is known so far about the objects that are in.
 #[derive(Debug, Default)]
 pub struct Facts {
@@ -32,9 +43,11 @@ pub struct Facts {
     /// `(namespace, role)` of Roles that bindings name.
     roles: BTreeSet<(String, String)>,
     cluster_roles: BTreeSet<String>,
-    storage_classes: BTreeSet<String>,
+    /// Selectors of the roles that captured roles are made of.
+    aggregated: Vec<LabelSelector>,
     drivers: BTreeSet<String>,
-    priority_classes: BTreeSet<String>,
+    /// Names of classes by the field that names them.
+    classes: BTreeSet<(&'static str, String)>,
 }
 
 impl Facts {
@@ -55,6 +68,9 @@ impl Facts {
                 _ => self.cluster_roles.insert(role.to_owned()),
             };
         }
+        for selector in items(value, "/aggregationRule/clusterRoleSelectors") {
+            self.aggregated.extend(serde_json::from_value(selector.clone()));
+        }
         if let Some(driver) = text(value, "/provisioner") {
             self.drivers.insert(driver.to_owned());
         }
@@ -71,14 +87,10 @@ impl Facts {
         match value {
             Value::Object(fields) => {
                 for (name, field) in fields {
-                    let known = match name.as_str() {
-                        "storageClassName" => Some(&mut self.storage_classes),
-                        "priorityClassName" => Some(&mut self.priority_classes),
-                        _ => None,
-                    };
+                    let known = CLASS_FIELDS.iter().find(|known| *known == name);
                     match (known, field) {
                         (Some(known), Value::String(class)) => {
-                            known.insert(class.clone());
+                            self.classes.insert((known, class.clone()));
                         }
                         _ => self.walk(field),
                     }
@@ -130,6 +142,12 @@ pub const RULES: &[Rule] = &[
         because: "named by a binding that is in",
     },
     Rule {
+        kind: GroupKind("rbac.authorization.k8s.io", "ClusterRole"),
+        named: None,
+        select: part_of_an_aggregated_role,
+        because: "an aggregated role has no rules of its own: the controller fills it from these",
+    },
+    Rule {
         kind: GroupKind("rbac.authorization.k8s.io", "Role"),
         named: None,
         select: role_of_a_binding,
@@ -152,6 +170,24 @@ pub const RULES: &[Rule] = &[
         named: None,
         select: priority_class_of_a_pod,
         because: "pods that name a missing class are refused",
+    },
+    Rule {
+        kind: GroupKind("storage.k8s.io", "VolumeAttributesClass"),
+        named: None,
+        select: attributes_class_of_a_claim,
+        because: "a claim that names a missing one stays as it is, and a new one pending",
+    },
+    Rule {
+        kind: GroupKind("node.k8s.io", "RuntimeClass"),
+        named: None,
+        select: runtime_class_of_a_pod,
+        because: "pods that name a missing class are refused",
+    },
+    Rule {
+        kind: GroupKind("networking.k8s.io", "IngressClass"),
+        named: None,
+        select: class_of_an_ingress,
+        because: "an Ingress whose class is missing is served by nobody",
     },
     Rule {
         kind: GroupKind("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
@@ -223,14 +259,39 @@ fn role_of_a_binding(facts: &Facts, value: &Value) -> Option<String> {
         Some(namespace) => facts.roles.contains(&(namespace.to_owned(), name(value).to_owned())),
         None => facts.cluster_roles.contains(name(value)),
     };
-    // The API server makes its own default roles in every cluster (`plugin/pkg/auth/authorizer/rbac/bootstrappolicy`).
-    let made_by_the_server =
-        text(value, "/metadata/labels/kubernetes.io~1bootstrapping").is_some_and(|label| label == "rbac-defaults");
-    (named && !made_by_the_server).then(|| "named by a binding of a captured service account".to_owned())
+    (named && !is_made_by_the_server(value)).then(|| "named by a binding of a captured service account".to_owned())
+}
+
+/// The API server makes its own default roles in every cluster (`plugin/pkg/auth/authorizer/rbac/bootstrappolicy`).
+fn is_made_by_the_server(value: &Value) -> bool {
+    text(value, "/metadata/labels/kubernetes.io~1bootstrapping").is_some_and(|label| label == "rbac-defaults")
+}
+
+fn part_of_an_aggregated_role(facts: &Facts, value: &Value) -> Option<String> {
+    let labels = value.pointer("/metadata/labels").cloned().unwrap_or_default();
+    let labels: BTreeMap<String, String> = serde_json::from_value(labels).unwrap_or_default();
+    let is_part = facts.aggregated.iter().any(|selector| selector.matches(&labels));
+    (is_part && !is_made_by_the_server(value)).then(|| "a captured aggregated role is made of it".to_owned())
+}
+
+fn is_named_by(facts: &Facts, field: &'static str, value: &Value) -> bool {
+    facts.classes.contains(&(field, name(value).to_owned()))
 }
 
 fn class_of_a_claim(facts: &Facts, value: &Value) -> Option<String> {
-    facts.storage_classes.contains(name(value)).then(|| "class of a captured claim or claim template".to_owned())
+    is_named_by(facts, "storageClassName", value).then(|| "class of a captured claim or claim template".to_owned())
+}
+
+fn attributes_class_of_a_claim(facts: &Facts, value: &Value) -> Option<String> {
+    is_named_by(facts, "volumeAttributesClassName", value).then(|| "named by a captured claim".to_owned())
+}
+
+fn runtime_class_of_a_pod(facts: &Facts, value: &Value) -> Option<String> {
+    is_named_by(facts, "runtimeClassName", value).then(|| "named by a captured pod template".to_owned())
+}
+
+fn class_of_an_ingress(facts: &Facts, value: &Value) -> Option<String> {
+    is_named_by(facts, "ingressClassName", value).then(|| "class of a captured Ingress".to_owned())
 }
 
 fn snapshot_class_of_a_driver(facts: &Facts, value: &Value) -> Option<String> {
@@ -241,15 +302,25 @@ fn snapshot_class_of_a_driver(facts: &Facts, value: &Value) -> Option<String> {
 fn priority_class_of_a_pod(facts: &Facts, value: &Value) -> Option<String> {
     // The API server makes these two itself.
     let system = name(value).starts_with("system-");
-    (!system && facts.priority_classes.contains(name(value))).then(|| "named by a captured pod template".to_owned())
+    (!system && is_named_by(facts, "priorityClassName", value)).then(|| "named by a captured pod template".to_owned())
+}
+
+/// Whether a webhook is asked about the operator's resources by their group's name; `*` is somebody else's business.
+fn admits_the_group(webhook: &Value) -> bool {
+    items(webhook, "/rules")
+        .flat_map(|rule| items(rule, "/apiGroups"))
+        .any(|group| group.as_str() == Some(OPERATOR_GROUP))
+}
+
+/// The namespaces that serve those webhooks of a configuration that are asked about the operator's resources.
+pub fn admits_objects_of_the_operator(configuration: &Value) -> Vec<String> {
+    let webhooks = items(configuration, "/webhooks").filter(|webhook| admits_the_group(webhook));
+    webhooks.filter_map(|webhook| text(webhook, "/clientConfig/service/namespace").map(str::to_owned)).collect()
 }
 
 fn webhook_of_the_operator(facts: &Facts, value: &Value) -> Option<String> {
     items(value, "/webhooks").find_map(|webhook| {
-        let checks_group = items(webhook, "/rules")
-            .flat_map(|rule| items(rule, "/apiGroups"))
-            .any(|group| group.as_str() == Some(OPERATOR_GROUP));
-        if checks_group {
+        if admits_the_group(webhook) {
             return Some(format!("admits objects of {OPERATOR_GROUP}"));
         }
         let namespace = text(webhook, "/clientConfig/service/namespace")?;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::options::{ClusterOptions, StoreArgs, duration, output_format, unique};
 use super::{Exit, Failure, interrupted, print};
-use crate::backup::{BackupRequest, backup};
+use crate::backup::{BackupRequest, MissingReferences, backup};
 use crate::discover::Scope;
 use crate::model::{BackupId, Timeouts};
 use crate::preflight::VolumeMode;
@@ -21,6 +21,9 @@ pub(super) struct Args {
     /// What to save of volumes
     #[arg(long, env = "PROMSAFE_VOLUMES", value_enum, default_value = "snapshot")]
     volumes: Volumes,
+    /// Go on when something that a saved object needs is not there; the backup then says what
+    #[arg(long, env = "PROMSAFE_ALLOW_MISSING")]
+    allow_missing: bool,
     /// How long to wait for a VolumeSnapshot, such as 90s or 10m
     #[arg(long, env = "PROMSAFE_SNAPSHOT_TIMEOUT", value_parser = duration, default_value = "10m", value_name = "TIME")]
     snapshot_timeout: Duration,
@@ -52,6 +55,7 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
             Volumes::Snapshot => VolumeMode::Snapshot,
             Volumes::None => VolumeMode::None,
         },
+        missing: if args.allow_missing { MissingReferences::Allow } else { MissingReferences::Refuse },
     };
     let cluster = args.cluster.connect(&timeouts).await?;
     let store = args.store.open(&timeouts).await?;

@@ -3,7 +3,7 @@
 use super::options::{ClusterOptions, output_format};
 use super::{Exit, Failure, print, until_interrupted};
 use crate::discover::{Scope, discover};
-use crate::model::Timeouts;
+use crate::model::{Decisions, Timeouts};
 use crate::report::{OutputFormat, discovered};
 
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,10 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     let cluster = args.cluster.connect(&timeouts).await?;
     let scope = Scope { namespaces: args.namespace.clone() };
     let reporter = args.output.reporter();
-    let (inventory, _) = until_interrupted(discover(&cluster, &scope, reporter.as_ref())).await?;
-    print(&discovered(&inventory, args.output)?)?;
-    Ok(if inventory.failed_groups.is_empty() { Exit::Done } else { Exit::Problems })
+    let mut decisions = Decisions::default();
+    let (inventory, _) = until_interrupted(discover(&cluster, &scope, &mut decisions, reporter.as_ref())).await?;
+    decisions.kept.sort();
+    print(&discovered(&inventory, &decisions, args.output)?)?;
+    let whole = inventory.failed_groups.is_empty() && inventory.missing_references.is_empty();
+    Ok(if whole { Exit::Done } else { Exit::Problems })
 }

@@ -5,6 +5,7 @@ use crate::backup::BackupError;
 use crate::barrier::BarrierError;
 use crate::cluster::ClusterError;
 use crate::discover::DiscoverError;
+use crate::explain::ExplainError;
 use crate::report::PrintError;
 use crate::restore::RestoreError;
 use crate::snapshots::SnapshotError;
@@ -68,6 +69,9 @@ pub enum Failure {
     /// `discover` failed.
     #[error("discover failed")]
     Discover(#[from] DiscoverError),
+    /// `explain` failed.
+    #[error("explain failed")]
+    Explain(#[from] ExplainError),
     /// The store could not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -102,6 +106,7 @@ impl Failure {
             Self::Backup(error) => of_backup(error),
             Self::Restore(error) => of_restore(error),
             Self::Discover(error) => of_discover(error),
+            Self::Explain(error) => of_explain(error),
             Self::Store(error) => of_store(error),
             Self::Cluster(error) => of_cluster(error, Phase::Reading),
             Self::Output(_) | Self::Print(_) => Exit::Failed,
@@ -155,6 +160,15 @@ fn of_restore(error: &RestoreError) -> Exit {
             of_barrier(source)
         }
         RestoreError::Interrupted => Exit::Interrupted,
+    }
+}
+
+fn of_explain(error: &ExplainError) -> Exit {
+    match error {
+        ExplainError::Discover(error) => of_discover(error),
+        ExplainError::Store(error) => of_store(error),
+        ExplainError::Unpack { .. } => Exit::Damaged,
+        ExplainError::Unknown { .. } => Exit::Failed,
     }
 }
 

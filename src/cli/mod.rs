@@ -3,6 +3,7 @@
 mod backup;
 mod discover;
 mod exit;
+mod explain;
 mod failure;
 mod generate;
 mod list;
@@ -31,6 +32,9 @@ enum Command {
     /// Show what belongs to a backup, each object with the reason why. Changes nothing
     #[command(after_help = exit::help())]
     Discover(discover::Args),
+    /// Say why an object is in a backup or not
+    #[command(after_help = exit::help())]
+    Explain(explain::Args),
     /// Save Prometheus, its operator and all they need; snapshot their volumes
     #[command(after_help = exit::help())]
     Backup(backup::Args),
@@ -55,6 +59,7 @@ enum Command {
 pub async fn run(args: Args) -> Exit {
     let (ended, output) = match args.command {
         Command::Discover(args) => (discover::run(&args).await, args.output),
+        Command::Explain(args) => (explain::run(&args).await, args.output),
         Command::Backup(args) => (backup::run(&args).await, args.output),
         Command::List(args) => (list::run(&args).await, args.output),
         Command::Show(args) => (show::run(&args).await, args.output),

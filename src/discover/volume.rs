@@ -1,11 +1,14 @@
 //! Claims of the captured namespaces, the volumes behind them and the pods that mount them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::{DiscoverError, Found, LISTS_IN_FLIGHT, Lister};
+use super::leftover::Owners;
+use super::lister::LISTS_IN_FLIGHT;
+use super::{DiscoverError, Found, Lister};
 use crate::model::{DataVolume, GroupKind, Instance, ObjectKey};
 use crate::quantity;
 
@@ -21,6 +24,7 @@ struct Claim {
 #[serde(rename_all = "camelCase", default)]
 struct Metadata {
     uid: String,
+    labels: BTreeMap<String, String>,
     deletion_timestamp: Option<String>,
 }
 
@@ -79,6 +83,8 @@ struct PodSpec {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct PodVolume {
+    name: String,
+    ephemeral: Option<IgnoredAny>,
     persistent_volume_claim: Option<ClaimSource>,
 }
 
@@ -88,35 +94,69 @@ struct ClaimSource {
     claim_name: String,
 }
 
-/// Every claim of the captured namespaces that is not being deleted.
+/// What the pods of the captured namespaces do with claims.
+pub(super) struct Mounts {
+    /// `(namespace, claim)` to the first pod that mounts it.
+    pods: BTreeMap<(String, String), String>,
+    /// Claims made for one pod by an ephemeral volume: `<pod>-<volume>` (kubernetes `pkg/controller/volume/ephemeral`).
+    ephemeral: BTreeSet<(String, String)>,
+}
+
+impl Mounts {
+    pub(super) fn among(everything: &[Found]) -> Result<Self, DiscoverError> {
+        let mut mounts = Self { pods: BTreeMap::new(), ephemeral: BTreeSet::new() };
+        for found in everything.iter().filter(|found| found.key.is(GroupKind("", "Pod"))) {
+            let namespace = found.key.namespace.clone().unwrap_or_default();
+            let pod: Pod = found.pick()?;
+            for volume in pod.spec.volumes {
+                if let Some(source) = volume.persistent_volume_claim {
+                    let claim = (namespace.clone(), source.claim_name);
+                    mounts.pods.entry(claim).or_insert_with(|| found.key.name.clone());
+                }
+                if volume.ephemeral.is_some() {
+                    mounts.ephemeral.insert((namespace.clone(), format!("{}-{}", found.key.name, volume.name)));
+                }
+            }
+        }
+        Ok(mounts)
+    }
+
+    /// Whether this is the claim of an ephemeral volume: with the pod it is made again, and one that is there already and
+    /// not the pod's own would keep the pod from starting.
+    pub(super) fn is_ephemeral(&self, key: &ObjectKey) -> bool {
+        key.is(GroupKind("", "PersistentVolumeClaim")) && self.ephemeral.contains(&named(key))
+    }
+
+    fn pod(&self, key: &ObjectKey) -> Option<&String> {
+        self.pods.get(&named(key))
+    }
+}
+
+fn named(key: &ObjectKey) -> (String, String) {
+    (key.namespace.clone().unwrap_or_default(), key.name.clone())
+}
+
+/// Every claim of the captured namespaces that is not being deleted and not made for one pod alone.
 pub(super) async fn find(
     lister: &Lister<'_>,
     everything: &[Found],
+    mounts: &Mounts,
     instances: &[Instance],
 ) -> Result<Vec<DataVolume>, DiscoverError> {
-    let mounts = mounts(everything)?;
-    let claims = everything.iter().filter(|found| found.key.is(GroupKind("", "PersistentVolumeClaim")));
-    let volumes = futures::stream::iter(claims.map(|found| volume(lister, found, &mounts, instances)));
-    volumes.buffered(LISTS_IN_FLIGHT).try_filter_map(async |volume| Ok(volume)).try_collect().await
-}
-
-/// `(namespace, claim)` to the first pod that mounts it.
-fn mounts(everything: &[Found]) -> Result<BTreeMap<(String, String), String>, DiscoverError> {
-    let mut mounts = BTreeMap::new();
-    for found in everything.iter().filter(|found| found.key.is(GroupKind("", "Pod"))) {
-        let namespace = found.key.namespace.clone().unwrap_or_default();
-        let pod: Pod = found.pick()?;
-        for source in pod.spec.volumes.into_iter().filter_map(|volume| volume.persistent_volume_claim) {
-            mounts.entry((namespace.clone(), source.claim_name)).or_insert_with(|| found.key.name.clone());
-        }
-    }
-    Ok(mounts)
+    let owners = Owners::among(everything)?;
+    let claims = everything
+        .iter()
+        .filter(|found| found.key.is(GroupKind("", "PersistentVolumeClaim")) && !mounts.is_ephemeral(&found.key));
+    let volumes = claims.map(|found| volume(lister, found, mounts, &owners, instances));
+    let volumes = futures::stream::iter(volumes).buffered(LISTS_IN_FLIGHT);
+    volumes.try_filter_map(async |volume| Ok(volume)).try_collect().await
 }
 
 async fn volume(
     lister: &Lister<'_>,
     found: &Found,
-    mounts: &BTreeMap<(String, String), String>,
+    mounts: &Mounts,
+    owners: &Owners,
     instances: &[Instance],
 ) -> Result<Option<DataVolume>, DiscoverError> {
     let claim: Claim = found.pick()?;
@@ -124,7 +164,8 @@ async fn volume(
         return Ok(None);
     }
     let namespace = found.key.namespace.clone().unwrap_or_default();
-    let pod = mounts.get(&(namespace.clone(), found.key.name.clone())).cloned();
+    let pod = mounts.pod(&found.key).cloned();
+    let leftover_of = if pod.is_some() { None } else { owners.leftover_of(&found.key, &claim.metadata.labels) };
     let used_by = pod.as_ref().and_then(|pod| {
         let uses =
             |instance: &&Instance| instance.key.namespace.as_ref() == Some(&namespace) && instance.pods.contains(pod);
@@ -147,15 +188,12 @@ async fn volume(
         capacity_bytes: bytes(&claim.status.capacity).unwrap_or_default(),
         driver: csi.as_ref().map(|csi| csi.driver.clone()),
         volume_handle: csi.map(|csi| csi.volume_handle),
+        leftover_of,
     }))
 }
 
 async fn csi_of(lister: &Lister<'_>, name: &str) -> Result<Option<Csi>, DiscoverError> {
     let key = ObjectKey::cluster_scoped("", "PersistentVolume", "persistentvolumes", name);
-    let text = lister.cluster.get(&key, "v1").await;
-    let text = text.map_err(|source| DiscoverError::List { what: key.to_string(), source })?;
-    let Some(text) = text else { return Ok(None) };
-    let volume: PersistentVolume =
-        serde_json::from_str(&text).map_err(|source| DiscoverError::Read { object: key.to_string(), source })?;
-    Ok(volume.spec.csi)
+    let Some(found) = lister.get(&key, "v1").await? else { return Ok(None) };
+    Ok(found.pick::<PersistentVolume>()?.spec.csi)
 }

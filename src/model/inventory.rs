@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CapturedManifest, ObjectKey};
+use super::ObjectKey;
 
-/// What discovery found: every object once, each with the reason why it is in.
+/// What discovery found, apart from the objects themselves, which a [`super::Collector`] took.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     /// Prometheus Operators.
@@ -15,8 +15,12 @@ pub struct Inventory {
     pub instances: Vec<Instance>,
     /// Namespaces captured whole.
     pub namespaces: Vec<String>,
-    /// Every object of the backup, in listing order.
-    pub objects: Vec<CapturedManifest>,
+    /// How many objects are in.
+    pub objects: u64,
+    /// Of these cluster-scoped.
+    pub cluster_scoped_objects: u64,
+    /// What objects that are in name, need, and could not be found.
+    pub missing_references: Vec<MissingReference>,
     /// Claims of the captured namespaces.
     pub volumes: Vec<DataVolume>,
     /// How many objects were left out, by reason.
@@ -32,6 +36,37 @@ pub struct Operator {
     pub key: ObjectKey,
     /// Version from its image tag, where it has one.
     pub version: Option<String>,
+    /// Which custom resources are its business, by its arguments, in words.
+    #[serde(default)]
+    pub scope: String,
+}
+
+/// A Secret, a ConfigMap or the like that an object needs and that could not be found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingReference {
+    /// What is missing, as `Kind namespace/name`, with the key when only that is.
+    pub object: String,
+    /// Who names it, as `Kind namespace/name`.
+    pub named_by: String,
+    /// The field that names it, such as `spec.endpoints[0].basicAuth.password`.
+    pub field: String,
+    /// How many other fields name it as well.
+    pub named_elsewhere: u64,
+    /// Why it could not be found.
+    pub why: String,
+    /// What to type or do about it.
+    pub fix: String,
+}
+
+impl MissingReference {
+    /// Who needs it, and by which field.
+    pub fn needed_by(&self) -> String {
+        let more = match self.named_elsewhere {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        format!("{} ({}{more})", self.named_by, self.field)
+    }
 }
 
 /// What an instance is.
@@ -47,10 +82,10 @@ pub enum InstanceKind {
     ThanosRuler,
 }
 
-/// One custom resource that runs as pods.
+/// Something that runs as pods: a custom resource of the operator, or a workload that runs Prometheus without one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
-    /// The custom resource.
+    /// The custom resource, or the Deployment, StatefulSet or DaemonSet.
     pub key: ObjectKey,
     /// What it is.
     pub kind: InstanceKind,
@@ -68,8 +103,14 @@ pub struct Instance {
     pub scheme: String,
     /// Path prefix of its HTTP API, `/` when none.
     pub route_prefix: String,
-    /// Retention by time as the custom resource says it (`30d`), if it does.
+    /// Retention by time as the custom resource or the argument says it (`30d`), if it does.
     pub retention: Option<String>,
+    /// The operators whose business it is, as `namespace/name`; none for a workload without one.
+    #[serde(default)]
+    pub operators: Vec<String>,
+    /// What its data lies on when that is no claim, such as `emptyDir`: it dies with the pod.
+    #[serde(default)]
+    pub volatile: Option<String>,
 }
 
 /// A PersistentVolumeClaim and the volume behind it.
@@ -97,6 +138,9 @@ pub struct DataVolume {
     pub driver: Option<String>,
     /// The storage's name of the volume.
     pub volume_handle: Option<String>,
+    /// Whose it was before replicas or shards were taken away, as `Kind namespace/name`; no pod mounts it now.
+    #[serde(default)]
+    pub leftover_of: Option<String>,
 }
 
 impl DataVolume {

@@ -2,6 +2,7 @@
 
 mod backup_id;
 mod cluster;
+mod collector;
 mod event;
 mod fingerprint;
 mod inventory;
@@ -14,9 +15,10 @@ mod timeouts;
 
 pub use backup_id::{BackupId, BackupIdError};
 pub use cluster::{ClusterIdentity, ServedKind, ServedKinds};
+pub use collector::{Collector, Decisions};
 pub use event::{Event, Reporter, Silent};
 pub use fingerprint::{BlockMeta, Fingerprint, Head, Probe};
-pub use inventory::{DataVolume, Instance, InstanceKind, Inventory, Operator};
+pub use inventory::{DataVolume, Instance, InstanceKind, Inventory, MissingReference, Operator};
 pub use key::{GroupKind, ObjectKey};
 pub use manifest::CapturedManifest;
 pub use problem::{Problem, Refusal};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{BackupId, ClusterIdentity, DataVolume, Fingerprint, Instance, Operator, SnapshotRecord};
+use super::{BackupId, ClusterIdentity, DataVolume, Fingerprint, Instance, MissingReference, Operator, SnapshotRecord};
 
 /// The format this program writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
@@ -37,6 +37,9 @@ pub struct BackupRecord {
     pub cluster_scoped_objects: u64,
     /// Objects left out, counted by reason.
     pub left_out: BTreeMap<String, u64>,
+    /// What objects of the bundle need and what was not there, when the backup was taken with `--allow-missing`.
+    #[serde(default)]
+    pub missing_references: Vec<MissingReference>,
     /// Volumes and what was saved of each.
     pub volumes: Vec<VolumeRecord>,
     /// What each Prometheus answered.

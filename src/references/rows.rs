@@ -237,7 +237,14 @@ pub const ROWS: &[Row] = &[
     },
     // Claims and their templates.
     Row {
-        by: &[CLAIMS, CLAIM_TEMPLATES, EPHEMERAL_TEMPLATES],
+        by: &[CLAIMS],
+        at: "storageClassName",
+        target: Target::Cluster(GroupKind("storage.k8s.io", "StorageClass")),
+        need: Need::Optional,
+        because: "a volume made by hand may name a class that never was (k8s.io/api core/v1)",
+    },
+    Row {
+        by: &[CLAIM_TEMPLATES, EPHEMERAL_TEMPLATES],
         at: "storageClassName",
         target: Target::Cluster(GroupKind("storage.k8s.io", "StorageClass")),
         need: Need::Required,
@@ -283,8 +290,8 @@ pub const ROWS: &[Row] = &[
         by: &[BINDINGS],
         at: "name",
         target: Target::Typed(&[Target::Own(GroupKind(RBAC, "Role")), Target::Cluster(GroupKind(RBAC, "ClusterRole"))]),
-        need: Need::Required,
-        because: "a binding without its role allows nothing (k8s.io/api rbac/v1)",
+        need: Need::Optional,
+        because: "a binding without its role allows nothing, after a restore as before it (k8s.io/api rbac/v1)",
     },
     Row {
         by: &[INGRESSES],

@@ -232,7 +232,7 @@ fn storage_needs_its_classes() {
     let value = json!({"spec": {"storageClassName": "fast", "volumeAttributesClassName": "gold", "volumeName": "pv-1",
                                 "dataSource": {"kind": "VolumeSnapshot", "name": "long-gone"}}});
     let expected = [
-        "needs StorageClass fast at spec.storageClassName",
+        "knows StorageClass fast at spec.storageClassName",
         "needs VolumeAttributesClass gold at spec.volumeAttributesClassName",
     ];
     assert_eq!(said(&namespaced("", "PersistentVolumeClaim"), &value), expected);
@@ -275,9 +275,9 @@ fn accounts_and_bindings_name_secrets_and_roles() {
     let binding =
         |kind: &str| json!({"roleRef": {"apiGroup": RBAC, "kind": kind, "name": "r"}, "subjects": [{"name": "s"}]});
     for (key, kind, expected) in [
-        (namespaced(RBAC, "RoleBinding"), "Role", "needs Role monitoring/r at roleRef.name"),
-        (namespaced(RBAC, "RoleBinding"), "ClusterRole", "needs ClusterRole r at roleRef.name"),
-        (cluster_scoped(RBAC, "ClusterRoleBinding"), "ClusterRole", "needs ClusterRole r at roleRef.name"),
+        (namespaced(RBAC, "RoleBinding"), "Role", "knows Role monitoring/r at roleRef.name"),
+        (namespaced(RBAC, "RoleBinding"), "ClusterRole", "knows ClusterRole r at roleRef.name"),
+        (cluster_scoped(RBAC, "ClusterRoleBinding"), "ClusterRole", "knows ClusterRole r at roleRef.name"),
     ] {
         assert_eq!(said(&key, &binding(kind)), [expected]);
     }

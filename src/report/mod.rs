@@ -10,8 +10,9 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use crate::backup::BackupOutcome;
+use crate::explain::Answer;
 use crate::list::Listing;
-use crate::model::{BackupRecord, Inventory, Reporter};
+use crate::model::{BackupRecord, Decisions, Inventory, Reporter};
 use crate::plan::RestorePlan;
 use crate::restore::RestoreOutcome;
 
@@ -73,8 +74,16 @@ impl FromStr for OutputFormat {
 ///
 /// # Errors
 /// When it cannot be printed in the format.
-pub fn discovered(inventory: &Inventory, output: OutputFormat) -> Result<String, PrintError> {
-    output.print(|| views::inventory(inventory), || text::inventory(inventory))
+pub fn discovered(inventory: &Inventory, decisions: &Decisions, output: OutputFormat) -> Result<String, PrintError> {
+    output.print(|| views::inventory(inventory, decisions), || text::inventory(inventory, decisions))
+}
+
+/// The result of `explain`.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn explained(answers: &[Answer], output: OutputFormat) -> Result<String, PrintError> {
+    output.print(|| views::explanation(answers), || text::explanation(answers))
 }
 
 /// The result of `backup`.

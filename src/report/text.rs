@@ -6,15 +6,18 @@ use jiff::Timestamp;
 
 use super::table::table;
 use crate::backup::BackupOutcome;
+use crate::explain::Answer;
 use crate::list::Listing;
-use crate::model::{BackupRecord, Instance, Inventory, Operator, Problem, VolumeRecord};
+use crate::model::{
+    BackupRecord, DataVolume, Decisions, Instance, Inventory, MissingReference, Operator, Problem, VolumeRecord,
+};
 use crate::plan::{Decision, RestorePlan};
 use crate::proof::{Confirmation, gap_in_words};
 use crate::quantity::human;
 use crate::restore::RestoreOutcome;
 use crate::words;
 
-pub(super) fn inventory(inventory: &Inventory) -> String {
+pub(super) fn inventory(inventory: &Inventory, decisions: &Decisions) -> String {
     let mut lines = found(&inventory.instances, &inventory.operators);
     if lines.is_empty() {
         lines.push(
@@ -28,20 +31,47 @@ pub(super) fn inventory(inventory: &Inventory) -> String {
             human(volume.capacity_bytes),
             volume.storage_class.clone().unwrap_or_default(),
             volume.driver.clone().unwrap_or_else(|| "no CSI driver".to_owned()),
-            volume.used_by.clone().unwrap_or_else(|| "nobody mounts it".to_owned()),
+            used_by(volume),
         ]
     });
     lines.push(String::new());
     lines.push(table(&["CLAIM", "PHASE", "SIZE", "CLASS", "DRIVER", "USED BY"], volumes));
     lines.push(String::new());
-    let objects = inventory.objects.iter().map(|object| vec![object.key.to_string(), object.reason.clone()]);
+    let objects = decisions.kept.iter().map(|(object, reason)| vec![object.to_string(), reason.clone()]);
     lines.push(table(&["OBJECT", "WHY IT IS IN"], objects));
     lines.push(String::new());
     lines.push(table(&["LEFT OUT", "WHY"], left_out(&inventory.left_out)));
+    lines.extend(missing(&inventory.missing_references));
     for group in &inventory.failed_groups {
         lines.push(format!("NOT SEEN   API group {group}: its server does not answer, so what is in it is unknown"));
     }
     lines.join("\n")
+}
+
+pub(super) fn explanation(answers: &[Answer]) -> String {
+    let lines = answers.iter().map(|answer| {
+        let verdict = if answer.is_in { "IN        " } else { "OUT       " };
+        format!("{verdict} {}: {}", answer.object, answer.because)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn used_by(volume: &DataVolume) -> String {
+    match (&volume.used_by, &volume.leftover_of) {
+        (Some(instance), _) => instance.clone(),
+        (None, Some(instance)) => format!("leftover of {instance}: no pod mounts it"),
+        (None, None) => volume.pod.as_ref().map_or_else(|| "nobody mounts it".to_owned(), |pod| format!("Pod {pod}")),
+    }
+}
+
+fn missing(references: &[MissingReference]) -> Vec<String> {
+    let lines = references.iter().flat_map(|reference| {
+        [
+            format!("MISSING    {} {}; {} needs it", reference.object, reference.why, reference.needed_by()),
+            format!("           fix: {}", reference.fix),
+        ]
+    });
+    lines.collect()
 }
 
 fn left_out(left_out: &BTreeMap<String, u64>) -> impl Iterator<Item = Vec<String>> {
@@ -56,11 +86,13 @@ fn found(instances: &[Instance], operators: &[Operator]) -> Vec<String> {
             (replicas, 1) => format!("{replicas} replicas"),
             (replicas, shards) => format!("{replicas} replicas x {shards} shards"),
         };
-        format!("FOUND      {} ({version}, {size})", instance.key)
+        let volatile = instance.volatile.as_ref().map_or_else(String::new, |on| format!("; its data lies on {on}"));
+        format!("FOUND      {} ({version}, {size}{volatile})", instance.key)
     });
     let operators = operators.iter().map(|operator| {
         let version = operator.version.as_deref().unwrap_or("version not named");
-        format!("FOUND      Operator {} ({version})", operator.key.qualified_name())
+        let scope = if operator.scope.is_empty() { String::new() } else { format!("; {}", operator.scope) };
+        format!("FOUND      Operator {} ({version}{scope})", operator.key.qualified_name())
     });
     instances.chain(operators).collect()
 }
@@ -88,10 +120,12 @@ fn contents(record: &BackupRecord) -> Vec<String> {
     }
     let left_out: u64 = record.left_out.values().sum();
     lines.push(format!(
-        "OBJECTS    {} saved ({} cluster-scoped, {} in namespaces), {left_out} left out that controllers make again",
+        "OBJECTS    {} saved ({} cluster-scoped, {} in namespaces), {left_out} left out that controllers make again, \
+         {} missing references",
         record.objects,
         record.cluster_scoped_objects,
         record.objects - record.cluster_scoped_objects,
+        record.missing_references.len(),
     ));
     lines.extend(history(record));
     lines
@@ -182,6 +216,7 @@ pub(super) fn record(record: &BackupRecord) -> String {
         format!("NAMESPACES {}", record.namespaces.join(", ")),
     ];
     lines.extend(contents(record));
+    lines.extend(missing(&record.missing_references));
     for (pod, cause) in &record.without_fingerprint {
         lines.push(format!("UNPROVEN   {pod} did not answer: {cause}"));
     }

@@ -3,14 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::backup::BackupOutcome;
+use crate::explain::Answer;
 use crate::list::Listing;
-use crate::model::Inventory;
+use crate::model::{Decisions, Inventory};
 use crate::plan::{Decision, RestorePlan};
 use crate::restore::RestoreOutcome;
 use crate::words;
 
-pub(super) fn inventory(inventory: &Inventory) -> Value {
-    let objects = inventory.objects.iter().map(|object| json!({"object": object.key, "reason": object.reason}));
+pub(super) fn inventory(inventory: &Inventory, decisions: &Decisions) -> Value {
+    let objects = decisions.kept.iter().map(|(object, reason)| json!({"object": object, "reason": reason}));
     json!({
         "operators": inventory.operators,
         "instances": inventory.instances,
@@ -18,8 +19,15 @@ pub(super) fn inventory(inventory: &Inventory) -> Value {
         "volumes": inventory.volumes,
         "objects": objects.collect::<Vec<_>>(),
         "left_out": inventory.left_out,
+        "missing_references": inventory.missing_references,
         "failed_groups": inventory.failed_groups,
     })
+}
+
+pub(super) fn explanation(answers: &[Answer]) -> Value {
+    let answers =
+        answers.iter().map(|answer| json!({"object": answer.object, "in": answer.is_in, "because": answer.because}));
+    json!({"result": "explain", "answers": answers.collect::<Vec<_>>()})
 }
 
 pub(super) fn backup(outcome: &BackupOutcome, store: &str) -> Value {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{
     BackupId, BackupRecord, BlockMeta, ClusterIdentity, DataVolume, FileRecord, Fingerprint, Head, Instance,
-    InstanceKind, ObjectKey, Operator, Probe, SnapshotRecord, VolumeRecord,
+    InstanceKind, MissingReference, ObjectKey, Operator, Probe, SnapshotRecord, VolumeRecord,
 };
 
 /// A backup of an empty cluster.
@@ -23,6 +23,7 @@ pub(super) fn small_record() -> BackupRecord {
         objects: 0,
         cluster_scoped_objects: 0,
         left_out: BTreeMap::new(),
+        missing_references: vec![],
         volumes: vec![],
         fingerprints: vec![],
         without_fingerprint: BTreeMap::new(),
@@ -38,11 +39,20 @@ pub(super) fn full_record() -> BackupRecord {
         operators: vec![Operator {
             key: ObjectKey::namespaced("apps", "Deployment", "deployments", "monitoring", "prometheus-operator"),
             version: Some("v0.93.0".into()),
+            scope: "all namespaces".into(),
         }],
         instances: vec![instance()],
         objects: 2,
         cluster_scoped_objects: 1,
         left_out: BTreeMap::from([("made by the operator".to_owned(), 3)]),
+        missing_references: vec![MissingReference {
+            object: "Secret apps/token".into(),
+            named_by: "ServiceMonitor apps/app".into(),
+            field: "spec.endpoints[0].bearerTokenSecret".into(),
+            named_elsewhere: 1,
+            why: "does not exist".into(),
+            fix: "create it".into(),
+        }],
         volumes: vec![VolumeRecord { volume: volume(), snapshot: Some(snapshot()) }],
         fingerprints: vec![fingerprint()],
         without_fingerprint: BTreeMap::from([("monitoring/agent".to_owned(), "no queries".to_owned())]),
@@ -63,6 +73,8 @@ fn instance() -> Instance {
         scheme: "http".into(),
         route_prefix: "/".into(),
         retention: Some("30d".into()),
+        operators: vec!["monitoring/prometheus-operator".into()],
+        volatile: Some("emptyDir".into()),
     }
 }
 
@@ -79,6 +91,7 @@ fn volume() -> DataVolume {
         capacity_bytes: 2,
         driver: Some("csi.example".into()),
         volume_handle: Some("v".into()),
+        leftover_of: Some("Prometheus monitoring/k8s".into()),
     }
 }
 

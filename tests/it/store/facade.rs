@@ -33,6 +33,7 @@ fn record(id: &BackupId, files: &[FileRecord]) -> BackupRecord {
         objects: 0,
         cluster_scoped_objects: 0,
         left_out: BTreeMap::new(),
+        missing_references: Vec::new(),
         volumes: vec![],
         fingerprints: vec![],
         without_fingerprint: BTreeMap::new(),
