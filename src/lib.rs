@@ -36,6 +36,7 @@ pub mod preflight;
 pub mod reach;
 pub mod release;
 pub mod snapshots;
+pub mod successor;
 pub mod survey;
 
 // L4: pipelines.

@@ -13,15 +13,19 @@ use crate::bundle::{self, BundleError};
 use crate::cluster::Cluster;
 use crate::confirm;
 use crate::layout;
-use crate::model::{BackupId, BackupRecord, CapturedManifest, Event, Fingerprint, Problem, Reporter, Timeouts};
+use crate::model::{
+    BackupId, BackupRecord, CapturedManifest, DataVolume, Event, Fingerprint, Problem, Reporter, Timeouts,
+};
 use crate::plan::{self, RestorePlan, RestoreRequest};
 use crate::preflight::{self, PreflightError};
-use crate::proof::Confirmation;
+use crate::proof::{Confirmation, PodProof};
 use crate::reach;
 use crate::release::{self, Released};
 use crate::sanitise::SanitiseError;
 use crate::store::{Store, StoreError};
+use crate::successor;
 use crate::survey::{self, SurveyError};
+use crate::words;
 
 /// Whether the plan is executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,21 +164,31 @@ async fn prove(
     timeouts: &Timeouts,
     reporter: &dyn Reporter,
 ) -> Option<Confirmation> {
-    let proofs: Vec<(&Fingerprint, Timestamp)> = record
+    let proofs: Vec<(&Fingerprint, &DataVolume, Timestamp)> = record
         .fingerprints
         .iter()
         .filter(|fingerprint| plan.namespaces.contains(&fingerprint.namespace))
-        .filter_map(|fingerprint| Some((fingerprint, cut_at(record, fingerprint)?)))
+        .filter_map(|fingerprint| {
+            let (volume, cut_at) = behind(record, fingerprint)?;
+            Some((fingerprint, volume, cut_at))
+        })
         .collect();
     if proofs.is_empty() {
         return None;
     }
     reporter
         .event(&Event::Step { doing: format!("asking {} Prometheus pods what they answered before", proofs.len()) });
-    let asked = join_all(proofs.iter().map(async |(then, cut_at)| {
-        let instance = record.instances.iter().find(|instance| instance.key.qualified_name() == then.instance)?;
-        let api = reach::prometheus(cluster, instance, &then.pod);
-        Some(confirm::pod(&api, then, Some(*cut_at), timeouts, reporter).await)
+    let watch = Watch { cluster, timeouts, reporter };
+    let asked = join_all(proofs.iter().map(async |(then, volume, cut_at)| {
+        let instance = successor::instance_of(record, then)?;
+        Some(match successor::pod(&watch, instance, then, &volume.claim).await {
+            Ok(pod) => {
+                let api = reach::prometheus(cluster, instance, &pod);
+                let then = Fingerprint { pod, ..(*then).clone() };
+                confirm::pod(&api, &then, Some(*cut_at), timeouts, reporter).await
+            }
+            Err(error) => PodProof::unanswered(then, words::chain(&error)),
+        })
     }))
     .await;
     let unproven = record.without_fingerprint.iter().map(|(pod, cause)| Problem {
@@ -186,10 +200,10 @@ async fn prove(
     Some(Confirmation::new(asked.into_iter().flatten().collect(), unproven.collect()))
 }
 
-/// When the snapshot of the volume behind a Prometheus pod was cut.
-fn cut_at(record: &BackupRecord, fingerprint: &Fingerprint) -> Option<Timestamp> {
+/// The volume behind a Prometheus pod, and when its snapshot was cut.
+fn behind<'a>(record: &'a BackupRecord, fingerprint: &Fingerprint) -> Option<(&'a DataVolume, Timestamp)> {
     let is_its =
         |namespace: &str, pod: Option<&String>| namespace == fingerprint.namespace && pod == Some(&fingerprint.pod);
     let volume = record.volumes.iter().find(|volume| is_its(&volume.volume.namespace, volume.volume.pod.as_ref()))?;
-    Some(volume.snapshot.as_ref()?.cut_at)
+    Some((&volume.volume, volume.snapshot.as_ref()?.cut_at))
 }
