@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::workload::{Running, RunningOperator};
-use super::{DiscoverError, Found};
+use super::{DiscoverError, Found, web_config};
 use crate::model::{GroupKind, Instance, InstanceKind, ObjectKey};
 use crate::plain::{PlainPrometheus, TsdbVolume};
 use crate::scope::OPERATOR_GROUP;
@@ -94,7 +94,8 @@ struct Owner {
 }
 
 /// Instances among the operator's custom resources and the plain workloads, each with its pods.
-pub(super) fn find(custom: &[Found], running: &Running, pods: &PodsByOwner) -> Result<Vec<Instance>, DiscoverError> {
+pub(super) fn find(custom: &[Found], running: &Running, everything: &[Found]) -> Result<Vec<Instance>, DiscoverError> {
+    let pods = PodsByOwner::among(everything)?;
     let mut instances = Vec::new();
     for found in custom {
         let Some((_, kind, port)) = KINDS.iter().find(|(kind, ..)| found.key.is(*kind)) else { continue };
@@ -116,7 +117,10 @@ pub(super) fn find(custom: &[Found], running: &Running, pods: &PodsByOwner) -> R
             key: found.key.clone(),
         });
     }
-    instances.extend(running.plain.iter().map(|(key, plain)| of_plain(key, plain, pods.of(key))));
+    for (key, plain) in &running.plain {
+        let scheme = web_config::scheme(key, plain, everything)?;
+        instances.push(Instance { scheme: scheme.to_owned(), ..of_plain(key, plain, pods.of(key)) });
+    }
     Ok(instances)
 }
 
@@ -159,7 +163,7 @@ fn of_plain(key: &ObjectKey, plain: &PlainPrometheus, pods: Vec<String>) -> Inst
 type Named = (Option<String>, String, String);
 
 /// Pods, and who owns them at last.
-pub(super) struct PodsByOwner {
+struct PodsByOwner {
     pods: BTreeMap<Named, Vec<String>>,
 }
 
@@ -174,7 +178,7 @@ const OWNED: &[GroupKind] = &[
 const MOST_OWNERS: usize = 4;
 
 impl PodsByOwner {
-    pub(super) fn among(everything: &[Found]) -> Result<Self, DiscoverError> {
+    fn among(everything: &[Found]) -> Result<Self, DiscoverError> {
         let mut owners: BTreeMap<Named, Named> = BTreeMap::new();
         for found in everything.iter().filter(|found| OWNED.iter().any(|kind| found.key.is(*kind))) {
             let references = found.pick::<Owned>()?.metadata.owner_references;
@@ -195,7 +199,7 @@ impl PodsByOwner {
     }
 
     /// Pods that belong to this object, however many owners lie between.
-    pub(super) fn of(&self, key: &ObjectKey) -> Vec<String> {
+    fn of(&self, key: &ObjectKey) -> Vec<String> {
         self.pods.get(&named(key)).cloned().unwrap_or_default()
     }
 }

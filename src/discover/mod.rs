@@ -10,6 +10,7 @@ mod lister;
 mod selected;
 mod unmanaged;
 mod volume;
+mod web_config;
 mod workload;
 
 use std::collections::BTreeSet;
@@ -21,7 +22,6 @@ use crate::model::{Collector, Event, GroupKind, Inventory, Reporter, ServedKinds
 use crate::scope::{Facts, INSTANCE_KINDS, RULES, WEBHOOK_KINDS, admits_objects_of_the_operator};
 use capture::Collected;
 use demands::Here;
-use instance::PodsByOwner;
 use lister::{Found, Lister};
 use selected::Selection;
 use unmanaged::Unmanaged;
@@ -87,7 +87,7 @@ pub async fn discover(
     let mounts = Mounts::among(&everything)?;
     let unmanaged = Unmanaged::among(&first.instances, &first.running.operators)?;
     let mut inventory = Inventory { failed_groups: served.failed_groups.clone(), ..Inventory::default() };
-    inventory.instances = instance::find(&first.instances, &first.running, &PodsByOwner::among(&everything)?)?;
+    inventory.instances = instance::find(&first.instances, &first.running, &everything)?;
     inventory.volumes = volume::find(&lister, &everything, &mounts, &inventory.instances).await?;
 
     let mut collected = Collected::new(&homes, &mounts, &unmanaged, collector);
