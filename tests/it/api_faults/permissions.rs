@@ -43,7 +43,9 @@ fn let_read_the_cluster(stack: &Stack<'_>) {
     let rules = [
         rule("apiextensions.k8s.io", "customresourcedefinitions", "get, list"),
         rule("rbac.authorization.k8s.io", "clusterroles, clusterrolebindings", "get, list"),
-        rule("storage.k8s.io", "storageclasses", "get, list"),
+        rule("storage.k8s.io", "storageclasses, volumeattributesclasses", "get, list"),
+        rule("networking.k8s.io", "ingressclasses", "get, list"),
+        rule("node.k8s.io", "runtimeclasses", "get, list"),
         rule("snapshot.storage.k8s.io", "volumesnapshotclasses", "get, list"),
         rule("scheduling.k8s.io", "priorityclasses", "get, list"),
         rule("admissionregistration.k8s.io", "'*'", "get, list"),
