@@ -69,6 +69,7 @@ command_bin() {
 command_up() {
   check_machine
   install_packages
+  unpack_pushgateway
   build_all
   as_root up
   with_lock "$STATE/.lock-$NAME" bring_up
