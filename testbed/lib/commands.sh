@@ -8,12 +8,13 @@ declare -A SUMMARY=(
   [up]="start a testbed: node, CSI, S3 and the default stack; returns when all is ready"
   [stack]="apply the default stack again and seed its history; brings it back after a disaster"
   [unstack]="delete the whole default stack: the disaster. Snapshot contents stay"
+  [image]="make a container image archive known to the node, for pods to use"
   [down]="end a testbed and remove all it made"
   [status]="show what runs"
   [shell]="an interactive shell inside, with kubectl set up"
   [exec]="run a command inside; stdin, output, exit code and signals pass through"
 )
-COMMANDS=(check build bin up stack unstack down status shell exec)
+COMMANDS=(check build bin up stack unstack image down status shell exec)
 
 usage() {
   local command
@@ -29,6 +30,7 @@ usage_of() {
   case $1 in
     check | build | bin) echo "usage: testbed $1" ;;
     up) echo "usage: testbed up [--name NAME] [--no-stack]" ;;
+    image) echo "usage: testbed image ARCHIVE [--name NAME]" ;;
     exec) echo "usage: testbed exec [--name NAME] -- COMMAND ARG..." ;;
     *) echo "usage: testbed $1 [--name NAME]" ;;
   esac
@@ -36,6 +38,10 @@ usage_of() {
   echo "${SUMMARY[$1]}."
   case $1 in
     up) echo "With --no-stack there are no classes, no operator and no Prometheus. Needs root or sudo, loop devices and cgroup v1." ;;
+    image)
+      echo "The archive is what \`mkimg\` or \`docker save\` write. Pods use it by the name in it; with the tag latest they need"
+      echo "imagePullPolicy: Never, as there is nothing to pull from."
+      ;;
     exec)
       echo "The command runs in the caller's directory, as root. Its environment has KUBECONFIG, AWS_* and"
       echo "TESTBED_{NAME,DIR,BIN,POOL,FAULTS,S3_DIR,S3_ENDPOINT,S3_BUCKET}; docs/testing.md says what they are."
@@ -63,6 +69,7 @@ command_bin() {
 command_up() {
   check_machine
   install_packages
+  unpack_pushgateway
   build_all
   as_root up
   with_lock "$STATE/.lock-$NAME" bring_up
@@ -108,6 +115,16 @@ command_unstack() {
   as_root unstack
   need_up
   with_lock "$STATE/.lock-$NAME" inside "$TESTBED_HOME/lib/stack.sh" delete
+}
+
+command_image() {
+  ((${#ARGUMENTS[@]} == 1)) || die_usage "image needs one archive: testbed image ARCHIVE"
+  local archive=${ARGUMENTS[0]}
+  [[ -r $archive && -f $archive ]] || die_usage "there is no file '$archive' to read"
+  as_root image
+  need_up
+  # By its content: the node has directories of its own, and the file may lie below one of them.
+  inside ctr -n k8s.io images import - <"$archive" >&2 || die "containerd does not take '$archive': is it an image archive?"
 }
 
 command_down() {

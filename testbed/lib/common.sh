@@ -25,8 +25,11 @@ parse_options() {
       --no-stack) WITH_STACK=no; shift ;;
       -h | --help) usage_of "$command"; exit 0 ;;
       --) shift; ARGUMENTS=("$@"); break ;;
-      *) [[ $command == exec ]] || die_usage "'$1' means nothing to $command; see: testbed $command --help"
-         ARGUMENTS=("$@"); break ;;
+      *) case $command:$1 in
+           exec:*) ARGUMENTS=("$@"); break ;;
+           image:[!-]*) ARGUMENTS+=("$1"); shift ;;
+           *) die_usage "'$1' means nothing to $command; see: testbed $command --help" ;;
+         esac ;;
     esac
   done
   [[ $NAME =~ ^[a-z0-9][a-z0-9-]{0,19}$ ]] ||

@@ -10,7 +10,7 @@ inside_command() {
   # shellcheck source=/dev/null
   . "$WORK/bin.env"
   INSIDE=(nsenter --target "$pid" --mount --net --pid env -C "$directory"
-    KUBECONFIG="$WORK/kubeconfig" PATH="$BIN:$PATH"
+    KUBECONFIG="$WORK/kubeconfig" PATH="$BIN:$CACHE/pushgateway:$PATH"
     TESTBED_NAME="$NAME" TESTBED_DIR="$WORK" TESTBED_BIN="$BIN"
     TESTBED_POOL=/run/testbed/pool TESTBED_FAULTS="$WORK/faults"
     TESTBED_S3_DIR="$WORK/s3" TESTBED_S3_ENDPOINT=http://10.88.0.1:7070 TESTBED_S3_BUCKET=promsafe

@@ -89,7 +89,7 @@ start_containerd() {
 import_images() {
   wait_for 20 ctr version
   local image imports=()
-  for image in pause operator reloader prometheus alertmanager busybox; do
+  for image in pause operator reloader admission-webhook prometheus alertmanager busybox; do
     ctr -n k8s.io images import "$BIN/images/$image.tar" &
     imports+=($!)
   done

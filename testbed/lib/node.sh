@@ -23,6 +23,23 @@ install_packages() {
     die "apt-get could not install ${missing[*]}: install them by hand and try again"
 }
 
+# Pushgateway's package is unpacked, not installed: installed it would start a service on this machine.
+unpack_pushgateway() {
+  local part=$CACHE/pushgateway.part
+  [[ ! -x $CACHE/pushgateway/prometheus-pushgateway ]] || return 0
+  say "unpacking the Debian package prometheus-pushgateway"
+  rm -rf "$part"
+  mkdir -p "$part"
+  (
+    cd "$part"
+    apt-get -qq -o APT::Sandbox::User=root download prometheus-pushgateway
+    dpkg-deb --fsys-tarfile ./*.deb | tar -x --strip-components=3 ./usr/bin/prometheus-pushgateway
+    rm ./*.deb
+  ) >&2 || die "the Debian package prometheus-pushgateway could not be had: try again after apt-get update"
+  rm -rf "$CACHE/pushgateway"
+  mv -T "$part" "$CACHE/pushgateway"
+}
+
 check_machine() {
   local controller
   [[ $(uname -s) == Linux ]] || die "the testbed needs Linux: run it in a Linux virtual machine"

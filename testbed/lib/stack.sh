@@ -4,8 +4,11 @@
 set -euo pipefail
 
 STACK=$(cd "$(dirname "${BASH_SOURCE[0]}")/../stack" && pwd)
-NAMESPACES=(prometheus-operator monitoring apps)
+NAMESPACES=(prometheus-operator monitoring apps teams legacy secure)
 REPLICAS=(0 1)
+# What runs, with the replicas that must be available: Deployments, and the operator's instances.
+RUNNING=(prometheus-operator/{prometheus-operator,prometheus-operator-admission-webhook}=1
+  monitoring/{k8s=2,main=1,dashboards=1} legacy/{prometheus,scratch}=1 secure/{secure,guarded}=1)
 # shellcheck source=/dev/null
 . "$TESTBED_BIN/paths.env"
 
@@ -20,6 +23,8 @@ wait_for() {
     sleep 0.2
   done
 }
+# shellcheck source=/dev/null
+. "$(dirname "${BASH_SOURCE[0]}")/volumes.sh"
 apply() { kubectl apply --server-side --force-conflicts --validate=ignore "$@" >/dev/null; }
 
 operator_crds() { kubectl get crd -o name | grep '\.monitoring\.coreos\.com$'; }
@@ -41,53 +46,45 @@ no_namespace_is_terminating() {
   [[ $(kubectl get namespaces "${NAMESPACES[@]}" --ignore-not-found -o 'jsonpath={.items[*].status.phase}{.status.phase}') != *Terminating* ]]
 }
 
-make_claims() {
-  wait_for 10 kubectl -n monitoring get serviceaccount default || die "the namespace monitoring got no service account"
-  # Fails for those that exist, which are left as they are.
-  kubectl create -f "$STACK/claims.yaml" >/dev/null 2>&1 || true
+# make_certificate NAMESPACE SECRET HOST...: a Secret with a certificate that vouches for itself. One that is there stays.
+make_certificate() {
+  local namespace=$1 secret=$2 names directory
+  shift 2
+  ! kubectl -n "$namespace" get secret "$secret" >/dev/null 2>&1 || return 0
+  names=$(printf ',DNS:%s' "$@")
+  directory=$(mktemp -d)
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj "/CN=$1" \
+    -addext "subjectAltName=${names#,}" -keyout "$directory/tls.key" -out "$directory/tls.crt" 2>/dev/null
+  kubectl -n "$namespace" create secret generic "$secret" --from-file="$directory" >/dev/null
+  rm -rf "$directory"
 }
 
-claim_of() { echo "prometheus-k8s-db-prometheus-k8s-$1"; }
-volume_of() { # volume_of REPLICA: the directory of its data; fails when the claim is not bound
-  local volume handle
-  volume=$(kubectl -n monitoring get pvc "$(claim_of "$1")" -o 'jsonpath={.spec.volumeName}')
-  [[ -n $volume ]] || return 1
-  handle=$(kubectl get pv "$volume" -o 'jsonpath={.spec.csi.volumeHandle}')
-  [[ -n $handle && -d $TESTBED_POOL/volumes/$handle ]] && echo "$TESTBED_POOL/volumes/$handle"
+# All that needs no definition of the operator's.
+apply_pods_without_operator() {
+  local webhook=prometheus-operator-admission-webhook.prometheus-operator.svc
+  make_certificate prometheus-operator admission-webhook-certs "$webhook" "$webhook.cluster.local"
+  make_certificate secure secure-tls localhost
+  make_certificate secure guarded-tls localhost guarded.secure.svc
+  apply -f "$STACK/webhook.yaml" -f "$STACK/legacy.yaml" -f "$STACK/scratch.yaml" -f "$STACK/guarded.yaml" \
+    -f "$STACK/dashboards.yaml" -f "$STACK/unreferenced.yaml"
 }
 
-# A volume has its history when one of its blocks began more than ten days ago.
-has_history() {
-  local meta began limit=$((($(date +%s) - 10 * 86400) * 1000))
-  for meta in "$1"/prometheus-db/*/meta.json; do
-    [[ -f $meta ]] || continue
-    began=$(sed -n 's/.*"minTime": *\([0-9]*\).*/\1/p' "$meta" | head -1)
-    ((began > limit)) || return 0
-  done
-  return 1
+apply_custom_resources() {
+  apply -f "$STACK/prometheus.yaml" -f "$STACK/alertmanager.yaml" -f "$STACK/secure.yaml"
+  # Refused until the webhook runs where its configuration was left.
+  wait_for 60 apply -f "$STACK/apps.yaml" -f "$STACK/teams.yaml" || apply -f "$STACK/apps.yaml" -f "$STACK/teams.yaml"
 }
 
-seed_replica() {
-  local volume data block
-  wait_for 30 volume_of "$1" || die "the claim $(claim_of "$1") is not bound; see: testbed shell, kubectl -n monitoring describe pvc"
-  volume=$(volume_of "$1")
-  data=$volume/prometheus-db
-  if has_history "$volume"; then return; fi
-  install -d -o 1000 -g 2000 -m 2775 "$data"
-  # A running Prometheus sees whole blocks only: they come under a name that it ignores.
-  for block in "$SEED"/blocks/*/; do
-    block=$(basename "$block")
-    cp -r --no-preserve=mode "$SEED/blocks/$block" "$data/.seed-$block"
-    chown -R 1000:2000 "$data/.seed-$block"
-    chmod -R u=rwX,g=rwX "$data/.seed-$block"
-    mv -T "$data/.seed-$block" "$data/$block"
-  done
+apply_webhook_configurations() {
+  local certificate
+  certificate=$(kubectl -n prometheus-operator get secret admission-webhook-certs -o 'jsonpath={.data.tls\.crt}')
+  sed "s|@CA_BUNDLE@|$certificate|" "$STACK/webhook-configurations.yaml" | apply -f -
 }
 
 stack_is_ready() {
-  [[ $(kubectl -n monitoring get prometheus/k8s alertmanager/main \
-    -o 'jsonpath={range .items[*]}{.status.conditions[?(@.type=="Available")].status}{.status.availableReplicas},{end}') == True2,True1, ]] &&
-    [[ $(kubectl -n prometheus-operator get deployment prometheus-operator -o 'jsonpath={.status.readyReplicas}') == 1 ]]
+  local available one
+  available=$(kubectl get deployments,prometheuses,alertmanagers -A -o 'jsonpath={range .items[*]}{.status.conditions[?(@.type=="Available")].status} {.metadata.namespace}/{.metadata.name}={.status.availableReplicas}{"\n"}{end}')
+  for one in "${RUNNING[@]}"; do [[ $'\n'$available$'\n' == *$'\n'"True $one"$'\n'* ]] || return 1; done
 }
 
 # history_is_visible REPLICA TIME: the replica has all 300 seeded series at that time.
@@ -102,21 +99,36 @@ apply_stack() {
   # shellcheck source=/dev/null
   . "$SEED/seed.env"
   wait_for 120 no_namespace_is_terminating || die "a namespace of the stack is stuck in deletion; see: kubectl get namespaces -o yaml"
-  apply -f "$STACK/classes.yaml" -f "$STACK/namespaces.yaml"
+  apply -f "$STACK/classes.yaml" -f "$STACK/namespaces.yaml" -f "$STACK/cluster.yaml"
   apply_operator &
   local operator=$!
-  make_claims
-  for replica in "${REPLICAS[@]}"; do seed_replica "$replica"; done
+  # Fails for those that exist, which are left as they are.
+  kubectl create -f "$STACK/claims.yaml" >/dev/null 2>&1 || true
+  fill_volumes
+  apply_pods_without_operator
   wait "$operator" || die "the operator's manifests were refused; see above"
-  say "classes, operator and seeded claims applied: $(seconds_since "$began")"
-  apply -f "$STACK/prometheus.yaml" -f "$STACK/alertmanager.yaml" -f "$STACK/apps.yaml"
-  wait_for 180 stack_is_ready || die "Prometheus or Alertmanager is not ready after 3 minutes; see: testbed status"
-  say "operator, Prometheus and Alertmanager are ready: $(seconds_since "$began")"
+  say "operator, volumes and plain pods applied: $(seconds_since "$began")"
+  apply_custom_resources
+  wait_for 180 stack_is_ready || die "not all that should run is ready after 3 minutes; see: testbed status"
+  apply_webhook_configurations
+  say "all pods are ready: $(seconds_since "$began")"
   for replica in "${REPLICAS[@]}"; do
     wait_for 100 history_is_visible "$replica" "$SEED_END" || die "prometheus-k8s-$replica does not show its history"
   done
   { cat "$SEED/seed.env" && echo "SEED=$SEED"; } >"$TESTBED_DIR/seed.env"
-  say "the history is visible in both replicas: $(seconds_since "$began")"
+  say "the history is visible in both replicas of k8s: $(seconds_since "$began")"
+  tell_what_is_there
+}
+
+# A line for each namespace: what runs in it, and how many claims hold its data.
+tell_what_is_there() {
+  kubectl get prometheuses,alertmanagers,deployments,persistentvolumeclaims -A --no-headers \
+    -o custom-columns=:.metadata.namespace,:.kind,:.metadata.name |
+    awk -v names="${NAMESPACES[*]}" '
+      !index(" " names " ", " " $1 " ") { next }
+      $2 == "PersistentVolumeClaim" { claims[$1]++; next }
+      { runs[$1] = runs[$1] (runs[$1] ? ", " : "") $2 " " $3 }
+      END { for (n in runs) printf "testbed:   %s: %s%s\n", n, runs[n], claims[n] ? "; claims: " claims[n] : "" }' | sort >&2
 }
 
 # --- delete
@@ -126,6 +138,7 @@ delete_stack() {
   # The operator first, or it makes again what is deleted. Pods with little grace, as Prometheus allows itself 10 minutes,
   # and what has finalizers now: the namespace controller looks only every few seconds, and sees an empty namespace then.
   kubectl -n prometheus-operator delete deployments --all --wait=false >/dev/null 2>&1 || true
+  kubectl delete --ignore-not-found -f "$STACK/webhook-configurations.yaml" >/dev/null
   kubectl delete namespaces "${NAMESPACES[@]}" --ignore-not-found --wait=false >/dev/null
   for namespace in "${NAMESPACES[@]}"; do
     empty_namespace "$namespace" &
@@ -134,6 +147,7 @@ delete_stack() {
   operator_crds | xargs -r kubectl delete --ignore-not-found --wait=false >/dev/null || true
   kubectl delete --ignore-not-found clusterrole/prometheus-operator clusterrolebinding/prometheus-operator \
     clusterrole/prometheus clusterrolebinding/prometheus >/dev/null
+  kubectl delete --ignore-not-found -f "$STACK/cluster.yaml" >/dev/null
   volumes_of_stack Retain | xargs -r kubectl delete pv --ignore-not-found --wait=false >/dev/null
   wait_for 120 stack_is_gone || die "the stack is not gone after 2 minutes; see: kubectl get namespaces,crd,pv"
   # The classes last: deleting a volume or snapshot may look into its class.

@@ -79,13 +79,27 @@ pub(super) fn name_of(object: &Value) -> String {
     }
 }
 
-/// Every object of the cluster with its UID, but for those that come and go by themselves.
-pub(super) fn everything() -> BTreeMap<String, String> {
+/// All resources that can be listed, but for those whose objects come and go by themselves.
+pub(super) fn resources() -> Vec<String> {
     let listed = kubectl(&["api-resources", "--verbs=list", "--output", "name"]);
     let passing = ["events", "events.events.k8s.io", "leases.coordination.k8s.io", "componentstatuses"];
-    let resources: Vec<&str> = listed.lines().filter(|name| !passing.contains(name)).collect();
-    let all = objects(&resources.join(","), "");
+    listed.lines().filter(|name| !passing.contains(name)).map(str::to_owned).collect()
+}
+
+/// Every object of the cluster with its UID, but for those that come and go by themselves.
+pub(super) fn everything() -> BTreeMap<String, String> {
+    let all = objects(&resources().join(","), "");
     all.iter().map(|object| (name_of(object), object["metadata"]["uid"].as_str().unwrap().to_owned())).collect()
+}
+
+/// Where the storage keeps the data of a bound claim.
+pub(super) fn volume_directory(namespace: &str, claim: &str) -> PathBuf {
+    let get = |what: &str, name: &str, path: &str| {
+        kubectl(&["--namespace", namespace, "get", what, name, &format!("--output=jsonpath={{{path}}}")])
+    };
+    let volume = get("persistentvolumeclaim", claim, ".spec.volumeName");
+    let handle = get("persistentvolume", &volume, ".spec.csi.volumeHandle");
+    PathBuf::from(variable("TESTBED_POOL")).join("volumes").join(handle)
 }
 
 /// Storage snapshots on the disk, by handle.

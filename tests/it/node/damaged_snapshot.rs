@@ -8,8 +8,12 @@ use serde_json::{Value, json};
 
 use super::cluster::{everything, kubectl, kubectl_with, output, snapshot_directory};
 use super::program::Program;
-use super::stack::{CLAIMS, Stack};
+use super::stack::Stack;
 use super::witness::history_is_whole;
+
+/// The claim of the first replica of `monitoring/k8s`, and of the second.
+const CLAIM: &str = "prometheus-k8s-db-prometheus-k8s-0";
+const OTHER_CLAIM: &str = "prometheus-k8s-db-prometheus-k8s-1";
 
 #[test]
 fn node_restore_that_lacks_data_is_not_proven_and_foreign_claims_are_not_touched() {
@@ -17,8 +21,8 @@ fn node_restore_that_lacks_data_is_not_proven_and_foreign_claims_are_not_touched
     let program = Program::with_s3("damaged");
     let whole = program.backup();
     let damaged = program.backup();
-    let lost = lose_a_block(&data_of(&damaged, CLAIMS[1]));
-    lose_everything(&data_of(&damaged, CLAIMS[2]));
+    let lost = lose_a_block(&data_of(&damaged, CLAIM));
+    lose_everything(&data_of(&damaged, OTHER_CLAIM));
     let (whole, damaged) = (whole["id"].as_str().unwrap(), damaged["id"].as_str().unwrap());
 
     stack.destroy_monitoring();
@@ -26,9 +30,10 @@ fn node_restore_that_lacks_data_is_not_proven_and_foreign_claims_are_not_touched
     let restored = program.run(&["restore", damaged, "--proof-timeout", "5s"]).with_code(6).result();
     assert_eq!(restored["proven"], false);
     let pods = restored["proof"]["pods"].as_array().unwrap();
-    let differences = pods[0]["differences"].to_string();
+    let proof_of = |name: &str| pods.iter().find(|pod| pod["pod"].as_str().unwrap().ends_with(name)).unwrap();
+    let differences = proof_of("prometheus-k8s-0")["differences"].to_string();
     assert!(differences.contains(&format!("block {lost} (")), "the lost block {lost} is not named: {differences}");
-    assert_eq!(pods[1]["blocks"]["now"], 0, "an empty Prometheus has no blocks: {restored}");
+    assert_eq!(proof_of("prometheus-k8s-1")["blocks"]["now"], 0, "an empty Prometheus has no blocks: {restored}");
     let problems = restored["proof"]["problems"].to_string();
     assert!(problems.contains(&lost) && problems.contains("prometheus-k8s-1"), "{problems}");
 
@@ -43,7 +48,7 @@ fn empty_claim_blocks(program: &Program, id: &str) {
     let claim = json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim",
         "metadata": {
-            "name": CLAIMS[1], "namespace": "monitoring",
+            "name": CLAIM, "namespace": "monitoring",
             "labels": {"app.kubernetes.io/managed-by": "prometheus-operator"},
         },
         "spec": {
@@ -55,14 +60,14 @@ fn empty_claim_blocks(program: &Program, id: &str) {
     let before = everything();
     let refused = program.run(&["restore", id, "--include-cluster-scoped"]).with_code(4).result();
     let refusals = refused["refusals"].as_array().unwrap();
-    let object = format!("PersistentVolumeClaim monitoring/{}", CLAIMS[1]);
+    let object = format!("PersistentVolumeClaim monitoring/{CLAIM}");
     let refusal = refusals.iter().find(|refusal| refusal["object"] == object);
     let refusal: &Value = refusal.unwrap_or_else(|| panic!("{object} is not refused: {refused}"));
     let (why, fix) = (refusal["why"].as_str().unwrap(), refusal["fix"].as_str().unwrap());
     assert!(why.contains("since 20") && why.contains("prometheus-operator"), "its age and maker are not told: {why}");
-    assert!(fix.contains(&format!("delete persistentvolumeclaim {}", CLAIMS[1])), "{fix}");
+    assert!(fix.contains(&format!("delete persistentvolumeclaim {CLAIM}")), "{fix}");
     assert_eq!(everything(), before, "a refused restore changed something");
-    kubectl(&["--namespace", "monitoring", "delete", "persistentvolumeclaim", CLAIMS[1]]);
+    kubectl(&["--namespace", "monitoring", "delete", "persistentvolumeclaim", CLAIM]);
 }
 
 /// The writable directory in which the storage keeps the data of a claim's snapshot.

@@ -1,8 +1,7 @@
 //! A restore that is killed in the middle is finished by the same command, here with a directory as the store.
 
-use super::cluster::{name_of, objects};
 use super::program::Program;
-use super::stack::Stack;
+use super::stack::{Stack, left_by_restores};
 use super::witness::{Witness, history_is_whole};
 
 #[test]
@@ -25,6 +24,5 @@ fn node_killed_restore_is_finished_by_running_it_again() {
     assert_eq!(restored["problems"].as_array().unwrap().len(), 0, "{restored}");
     history_is_whole();
     before.is_here_again();
-    let left = objects("volumesnapshots,volumesnapshotcontents", "promsafe/restore");
-    assert_eq!(left.iter().map(name_of).collect::<Vec<_>>(), [""; 0], "killed restores left something");
+    assert_eq!(left_by_restores(), [""; 0], "killed restores left something");
 }

@@ -4,17 +4,24 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::cluster::{StorageFault, kubectl, objects, output, try_kubectl, until, variable, wait};
+use super::cluster::{StorageFault, kubectl, name_of, objects, output, try_kubectl, until, variable, wait};
 use super::witness::{REPLICAS, Seed, Witness};
 
 /// The namespaces of the stack.
-pub(super) const NAMESPACES: [&str; 3] = ["prometheus-operator", "monitoring", "apps"];
-/// The claims of the stack.
-pub(super) const CLAIMS: [&str; 3] = [
-    "alertmanager-main-db-alertmanager-main-0",
-    "prometheus-k8s-db-prometheus-k8s-0",
-    "prometheus-k8s-db-prometheus-k8s-1",
+pub(super) const NAMESPACES: [&str; 6] = ["prometheus-operator", "monitoring", "apps", "teams", "legacy", "secure"];
+/// The claims of the stack with their namespaces, in the order of a backup's record.
+pub(super) const CLAIMS: [(&str, &str); 8] = [
+    ("legacy", "prometheus-data"),
+    ("monitoring", "alertmanager-main-db-alertmanager-main-0"),
+    ("monitoring", "dashboards"),
+    ("monitoring", "prometheus-k8s-db-prometheus-k8s-0"),
+    ("monitoring", "prometheus-k8s-db-prometheus-k8s-1"),
+    ("monitoring", "prometheus-k8s-db-prometheus-k8s-2"),
+    ("secure", "guarded-data"),
+    ("secure", "prometheus-secure-db-prometheus-secure-0"),
 ];
+/// The claim in `monitoring` that no pod mounts: a replica left it that is no more.
+pub(super) const LEFTOVER: &str = "prometheus-k8s-db-prometheus-k8s-2";
 
 /// The stack, healthy, and nobody else's until this is dropped.
 pub(super) struct Stack(#[expect(dead_code, reason = "held, never read")] MutexGuard<'static, ()>);
@@ -26,8 +33,23 @@ impl Stack {
         let stack = Self(ALONE.lock().unwrap_or_else(PoisonError::into_inner));
         variable("TESTBED_DIR");
         StorageFault::clear();
-        // A backup holds the classes that its claims use; the stack has one more.
-        let _ = try_kubectl(&["create", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/stack/classes.yaml")]);
+        // A backup holds the classes that its claims use and the Secrets that something names; the stack has more.
+        for not_captured in [
+            concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/stack/classes.yaml"),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/stack/unreferenced.yaml"),
+        ] {
+            let _ = try_kubectl(&["create", "-f", not_captured]);
+        }
+        // Restored, it waits for its first pod. The word of the scheduler binds it without one.
+        let selected = "volume.kubernetes.io/selected-node=node1";
+        let _ = try_kubectl(&[
+            "--namespace=monitoring",
+            "annotate",
+            "--overwrite",
+            "persistentvolumeclaim",
+            LEFTOVER,
+            selected,
+        ]);
         // What a test has just restored may need some seconds until it scrapes.
         if let Err(why) = wait(Duration::from_secs(20), look) {
             tell(&format!("the stack is made anew: {why}"));
@@ -54,6 +76,15 @@ impl Stack {
             ("clusterrole", "prometheus"),
             ("clusterrolebinding", "prometheus-operator"),
             ("clusterrolebinding", "prometheus"),
+            ("clusterrole", "prometheus-extended"),
+            ("clusterrole", "prometheus-extended-namespaces"),
+            ("clusterrole", "prometheus-extended-slis"),
+            ("clusterrolebinding", "prometheus-extended"),
+            ("clusterrole", "legacy-prometheus"),
+            ("clusterrolebinding", "legacy-prometheus"),
+            ("priorityclass", "dashboards"),
+            ("validatingwebhookconfiguration", "prometheus-operator-admission"),
+            ("mutatingwebhookconfiguration", "prometheus-operator-admission"),
             ("storageclass", "btrfs"),
             ("storageclass", "plain"),
             ("volumesnapshotclass", "btrfs"),
@@ -92,9 +123,19 @@ impl Stack {
     }
 }
 
+/// Snapshot objects that restores have left, but for those of the claim that no pod mounts: it needs them until one does.
+pub(super) fn left_by_restores() -> Vec<String> {
+    let left = objects("volumesnapshots,volumesnapshotcontents", "promsafe/restore");
+    left.iter().map(name_of).filter(|name| !name.contains(LEFTOVER)).collect()
+}
+
 /// Everything is ready, all of the history is in both replicas, and every target is scraped.
 fn look() -> Result<(), String> {
     try_stack_command("present").map_err(|error| format!("it is not ready: {error}"))?;
+    let claims = try_kubectl(&["get", "persistentvolumeclaims", "--all-namespaces", "--no-headers"])?;
+    if let Some(claim) = claims.lines().find(|claim| !claim.contains(" Bound ")) {
+        return Err(format!("a claim is not bound: {claim}"));
+    }
     for replica in REPLICAS {
         let (samples, wanted) = (Seed::samples_in(replica)?, Seed::read().samples_of_a_series());
         if samples != wanted {

@@ -20,8 +20,10 @@ type Vector = BTreeMap<String, String>;
 /// The seeded history.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seed {
-    start: i64,
-    end: i64,
+    /// When it begins, in seconds.
+    pub(super) start: i64,
+    /// When it ends, in seconds.
+    pub(super) end: i64,
     step: i64,
 }
 
@@ -109,7 +111,7 @@ impl Witness {
                 *all.targets.entry(format!("{replica} {}", target["scrapePool"])).or_default() += 1;
             }
         }
-        if all.rules.len() == 2 && all.targets.len() == 10 { Ok(all) } else { Err(format!("{all:?}")) }
+        if all.rules.len() == 2 && all.targets.len() == 16 { Ok(all) } else { Err(format!("{all:?}")) }
     }
 
     /// Waits until rules and targets are as they were.
@@ -137,17 +139,29 @@ pub(super) fn history_is_whole() {
     }
 }
 
-fn query_at(replica: &str, query: &str, at: i64) -> Result<Value, String> {
+fn query_at(replica: &str, text: &str, at: i64) -> Result<Value, String> {
+    query(&address(replica), text, at)
+}
+
+/// What a Prometheus answers to a query at a time; `address` is its path at the API server.
+pub(super) fn query(address: &str, text: &str, at: i64) -> Result<Value, String> {
     let mut encoded = String::new();
-    for byte in query.bytes() {
+    for byte in text.bytes() {
         write!(encoded, "%{byte:02X}").unwrap();
     }
-    ask(replica, &format!("query?query={encoded}&time={at}"))
+    get(&format!("{address}/api/v1/query?query={encoded}&time={at}"))
+}
+
+fn address(replica: &str) -> String {
+    format!("/api/v1/namespaces/monitoring/pods/{replica}:9090/proxy")
 }
 
 fn ask(replica: &str, what: &str) -> Result<Value, String> {
-    let path = format!("/api/v1/namespaces/monitoring/pods/{replica}:9090/proxy/api/v1/{what}");
-    let answer = try_kubectl(&["get", "--raw", &path])?;
+    get(&format!("{}/api/v1/{what}", address(replica)))
+}
+
+fn get(path: &str) -> Result<Value, String> {
+    let answer = try_kubectl(&["get", "--raw", path])?;
     serde_json::from_str(&answer).map_err(|error| format!("{error}: {answer}"))
 }
 
