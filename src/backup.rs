@@ -227,7 +227,7 @@ impl Writing<'_> {
         let mut draft = self.store.begin(&self.request.id).await.map_err(BackupError::Store)?;
         draft.put(layout::BUNDLE, bytes).await.map_err(BackupError::Store)?;
         snapshots::keep(self.cluster, &snapshots).await.map_err(BackupError::Snapshot)?;
-        let problems = problems(&inventory, &without_fingerprint, self.request.mode);
+        let problems = problems(&inventory, &without_fingerprint);
         let mut record = self.record(identity, inventory, snapshots);
         record.fingerprints = fingerprints;
         record.without_fingerprint = without_fingerprint;
@@ -315,7 +315,7 @@ async fn fingerprints(
     (taken, without)
 }
 
-fn problems(inventory: &Inventory, without_fingerprint: &BTreeMap<String, String>, mode: VolumeMode) -> Vec<Problem> {
+fn problems(inventory: &Inventory, without_fingerprint: &BTreeMap<String, String>) -> Vec<Problem> {
     let unproven = without_fingerprint.iter().map(|(pod, cause)| Problem {
         object: pod.clone(),
         tried: "ask for its fingerprint".to_owned(),
@@ -329,20 +329,11 @@ fn problems(inventory: &Inventory, without_fingerprint: &BTreeMap<String, String
         cause: "its server does not answer, so objects of this group are not in the backup".to_owned(),
         hint: format!("kubectl get apiservice | grep {group}, mend or delete it, and back up again"),
     });
-    let volatile = inventory.instances.iter().filter(|_| mode == VolumeMode::Snapshot).filter_map(|instance| {
-        let lies_on = instance.volatile.as_ref().filter(|_| !instance.pods.is_empty())?;
-        Some(Problem {
-            object: instance.key.to_string(),
-            tried: "find its volume".to_owned(),
-            cause: format!("its data lies on {lies_on}, not on a claim: no snapshot can save its history"),
-            hint: "give it a claim (spec.storage.volumeClaimTemplate of a Prometheus resource)".to_owned(),
-        })
-    });
     let missing = inventory.missing_references.iter().map(|reference| Problem {
         object: reference.object.clone(),
         tried: "find".to_owned(),
         cause: format!("{}, and {} needs it", reference.why, reference.needed_by()),
         hint: reference.fix.clone(),
     });
-    unproven.chain(groups).chain(volatile).chain(missing).collect()
+    unproven.chain(groups).chain(missing).collect()
 }

@@ -29,6 +29,7 @@ pub mod store;
 // L3: procedures. Talk through the gateways, decide with the knowledge.
 pub mod apply;
 pub mod barrier;
+pub mod bind;
 pub mod confirm;
 pub mod discover;
 pub mod fingerprint;

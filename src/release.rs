@@ -1,14 +1,16 @@
 //! Removes the snapshot objects a restore made for a while, once the claims are bound. The storage snapshot stays.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::barrier::{BarrierError, Look, Watch};
+use crate::bind;
 use crate::cluster::{Cluster, ClusterError};
-use crate::model::{Event, GroupKind, ObjectKey, ServedKinds};
+use crate::model::{Event, GroupKind, ObjectKey, ServedKinds, VolumeRecord};
 use crate::names;
 use crate::plan::RestorePlan;
 use crate::scope::SNAPSHOT_GROUP;
@@ -33,7 +35,7 @@ pub struct Released {
 pub(crate) async fn release(
     watch: &Watch<'_>,
     plan: &RestorePlan,
-    mounted: &BTreeSet<(String, String)>,
+    volumes: &[VolumeRecord],
 ) -> Result<Released, BarrierError> {
     let mut released = Released::default();
     if plan.restored_claims.is_empty() {
@@ -47,8 +49,14 @@ pub(crate) async fn release(
     }
     let mut needed = BTreeSet::new();
     for (namespace, claim) in &plan.restored_claims {
-        let will_be_mounted = mounted.contains(&(namespace.clone(), claim.clone()));
-        if let Some(source) = source_while_unbound(watch, namespace, claim, will_be_mounted).await? {
+        let key = ObjectKey::namespaced("", "PersistentVolumeClaim", "persistentvolumeclaims", namespace, claim);
+        let is_its = |volume: &&VolumeRecord| &volume.volume.namespace == namespace && &volume.volume.claim == claim;
+        let volume = volumes.iter().find(is_its);
+        let source = match volume.filter(|volume| volume.volume.pod.is_none()).and_then(|v| v.volume.driver.as_ref()) {
+            Some(driver) => unmounted(watch, &served, &key, driver).await?,
+            None => source_while_unbound(watch, &key, watch.timeouts.instance_ready).await?,
+        };
+        if let Some(source) = source {
             needed.insert((namespace.clone(), source));
             released.waiting_claims.push(format!("{namespace}/{claim}"));
         }
@@ -132,24 +140,46 @@ struct Reference {
     name: String,
 }
 
-/// Name of the snapshot a claim still needs: `None` once it is bound. A claim that a pod will mount is waited for.
+/// The snapshot that a claim without a pod still needs, after all was done to have its volume made.
+async fn unmounted(
+    watch: &Watch<'_>,
+    served: &ServedKinds,
+    key: &ObjectKey,
+    driver: &str,
+) -> Result<Option<String>, BarrierError> {
+    if source_now(watch, key).await?.is_none() {
+        return Ok(None);
+    }
+    let ask = |source| BarrierError::Ask { object: key.to_string(), source };
+    bind::without_a_pod(watch.cluster, served, key, driver).await.map_err(ask)?;
+    match source_while_unbound(watch, key, watch.timeouts.established).await {
+        // It waits for its first pod, as it would have without us.
+        Err(BarrierError::TimedOut { .. }) => source_now(watch, key).await,
+        other => other,
+    }
+}
+
+/// Name of the snapshot a claim needs as long as it is not bound.
+async fn source_now(watch: &Watch<'_>, key: &ObjectKey) -> Result<Option<String>, BarrierError> {
+    let ask = |source| BarrierError::Ask { object: key.to_string(), source };
+    let claim = watch.cluster.get(key, "v1").await.map_err(ask)?;
+    let claim: Value = claim.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let at = |pointer: &str| claim.pointer(pointer).and_then(Value::as_str);
+    Ok(if at("/status/phase") == Some("Bound") { None } else { at("/spec/dataSource/name").map(str::to_owned) })
+}
+
+/// Waits until a claim is bound, and then it needs no snapshot.
 async fn source_while_unbound(
     watch: &Watch<'_>,
-    namespace: &str,
-    claim: &str,
-    will_be_mounted: bool,
+    key: &ObjectKey,
+    deadline: Duration,
 ) -> Result<Option<String>, BarrierError> {
-    let key = ObjectKey::namespaced("", "PersistentVolumeClaim", "persistentvolumeclaims", namespace, claim);
     watch
-        .until(&key.to_string(), watch.timeouts.instance_ready, async || {
-            let Some(text) = watch.cluster.get(&key, "v1").await? else { return Ok(Look::Done(None)) };
+        .until(&key.to_string(), deadline, async || {
+            let Some(text) = watch.cluster.get(key, "v1").await? else { return Ok(Look::Done(None)) };
             let claim: Value = serde_json::from_str(&text).unwrap_or_default();
-            let at = |pointer: &str| claim.pointer(pointer).and_then(Value::as_str);
-            Ok(match at("/status/phase") {
-                Some("Bound") => Look::Done(None),
-                _ if !will_be_mounted => Look::Done(at("/spec/dataSource/name").map(str::to_owned)),
-                phase => Look::Not(format!("phase {}", phase.unwrap_or("unknown"))),
-            })
+            let phase = claim.pointer("/status/phase").and_then(Value::as_str).unwrap_or("unknown");
+            Ok(if phase == "Bound" { Look::Done(None) } else { Look::Not(format!("phase {phase}")) })
         })
         .await
 }

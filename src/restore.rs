@@ -1,6 +1,5 @@
 //! The restore pipeline: open, survey, plan, check, apply, prove.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -131,7 +130,7 @@ pub async fn restore(
     let applied = apply::apply(cluster, &plan, timeouts, reporter).await.map_err(RestoreError::Apply)?;
     let writing_took = applied.last_write.map_or_else(|| begun.elapsed(), |at| at.duration_since(begun));
     let watch = Watch { cluster, timeouts, reporter };
-    let released = release::release(&watch, &plan, &mounted(&record)).await.map_err(RestoreError::Release)?;
+    let released = release::release(&watch, &plan, &record.volumes).await.map_err(RestoreError::Release)?;
     let confirmation = prove(cluster, &record, &plan, timeouts, reporter).await;
     Ok(RestoreEnd::Done(Box::new(RestoreOutcome {
         plan,
@@ -148,12 +147,6 @@ async fn open(store: &Store, id: &BackupId) -> Result<(BackupRecord, Vec<Capture
     let bytes = backup.read(layout::BUNDLE).await.map_err(RestoreError::Open)?;
     let unpack = |source| RestoreError::Unpack { id: id.clone(), file: layout::BUNDLE, source };
     Ok((backup.record().clone(), bundle::unpack(&bytes).map_err(unpack)?))
-}
-
-/// Claims that pods mounted when the backup was taken: these will be mounted again, and so be bound.
-fn mounted(record: &BackupRecord) -> BTreeSet<(String, String)> {
-    let volumes = record.volumes.iter().map(|volume| &volume.volume).filter(|volume| volume.pod.is_some());
-    volumes.map(|volume| (volume.namespace.clone(), volume.claim.clone())).collect()
 }
 
 /// Asks every restored Prometheus what it answered at backup time.

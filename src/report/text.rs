@@ -9,7 +9,8 @@ use crate::backup::BackupOutcome;
 use crate::explain::Answer;
 use crate::list::Listing;
 use crate::model::{
-    BackupRecord, DataVolume, Decisions, Instance, Inventory, MissingReference, Operator, Problem, VolumeRecord,
+    BackupRecord, DataVolume, Decisions, Instance, Inventory, MissingReference, ObjectKey, Operator, Problem,
+    VolumeRecord,
 };
 use crate::plan::{Decision, RestorePlan};
 use crate::proof::{Confirmation, gap_in_words};
@@ -78,23 +79,30 @@ fn left_out(left_out: &BTreeMap<String, u64>) -> impl Iterator<Item = Vec<String
     left_out.iter().map(|(reason, count)| vec![count.to_string(), reason.clone()])
 }
 
-fn found(instances: &[Instance], operators: &[Operator]) -> Vec<String> {
-    let instances = instances.iter().map(|instance| {
+fn found(all: &[Instance], operators: &[Operator]) -> Vec<String> {
+    let found = all.iter().map(|instance| {
         let version = instance.version.as_deref().unwrap_or("version not named");
         let size = match (instance.replicas, instance.shards) {
             (1, 1) => "1 replica".to_owned(),
             (replicas, 1) => format!("{replicas} replicas"),
             (replicas, shards) => format!("{replicas} replicas x {shards} shards"),
         };
-        let volatile = instance.volatile.as_ref().map_or_else(String::new, |on| format!("; its data lies on {on}"));
-        format!("FOUND      {} ({version}, {size}{volatile})", instance.key)
+        format!("FOUND      {} ({version}, {size})", instance.key)
     });
     let operators = operators.iter().map(|operator| {
         let version = operator.version.as_deref().unwrap_or("version not named");
         let scope = if operator.scope.is_empty() { String::new() } else { format!("; {}", operator.scope) };
         format!("FOUND      Operator {} ({version}{scope})", operator.key.qualified_name())
     });
-    instances.chain(operators).collect()
+    let volatile = instances_on(all).map(|(instance, lies_on)| {
+        format!("VOLATILE   {instance}: its data lies on {lies_on}, not on a claim; no snapshot can save its history")
+    });
+    found.chain(operators).chain(volatile).collect()
+}
+
+/// Instances whose data lies on no claim, with what it lies on.
+fn instances_on(instances: &[Instance]) -> impl Iterator<Item = (&ObjectKey, &String)> {
+    instances.iter().filter_map(|instance| Some((&instance.key, instance.volatile.as_ref()?)))
 }
 
 pub(super) fn backup(outcome: &BackupOutcome, store: &str) -> String {
@@ -133,13 +141,14 @@ fn contents(record: &BackupRecord) -> Vec<String> {
 
 fn volume(record: &VolumeRecord) -> Vec<String> {
     let name = record.volume.qualified_name();
+    let leftover = record.volume.leftover_of.as_ref().map_or_else(String::new, |of| format!("; leftover of {of}"));
     match &record.snapshot {
         Some(snapshot) => vec![
             name,
             format!("{} ({})", snapshot.snapshot_handle, snapshot.driver),
             format!("{:.1}s", std::time::Duration::from_millis(snapshot.ready_after_ms).as_secs_f64()),
             human(snapshot.restore_size_bytes),
-            "ok, cut ".to_owned() + &utc(snapshot.cut_at),
+            format!("ok, cut {}{leftover}", utc(snapshot.cut_at)),
         ],
         None => vec![
             name,
