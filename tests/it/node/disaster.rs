@@ -100,8 +100,7 @@ fn what_was_planned_was_done(planned: &Planned, restored: &Ended) {
     assert_eq!(names, planned.created, "what was created is not what was planned");
     let result = restored.result();
     assert_eq!(result["created"], created.len(), "{result}");
-    // The claim that no pod mounts still needs its own two.
-    assert_eq!(result["snapshot_objects_removed"], 2 * (CLAIMS.len() - 1), "{result}");
+    assert_eq!(result["snapshot_objects_removed"], 2 * CLAIMS.len(), "{result}");
 }
 
 /// Returns how many blocks are proven.

@@ -40,16 +40,6 @@ impl Stack {
         ] {
             let _ = try_kubectl(&["create", "-f", not_captured]);
         }
-        // Restored, it waits for its first pod. The word of the scheduler binds it without one.
-        let selected = "volume.kubernetes.io/selected-node=node1";
-        let _ = try_kubectl(&[
-            "--namespace=monitoring",
-            "annotate",
-            "--overwrite",
-            "persistentvolumeclaim",
-            LEFTOVER,
-            selected,
-        ]);
         // What a test has just restored may need some seconds until it scrapes.
         if let Err(why) = wait(Duration::from_secs(20), look) {
             tell(&format!("the stack is made anew: {why}"));
@@ -123,10 +113,10 @@ impl Stack {
     }
 }
 
-/// Snapshot objects that restores have left, but for those of the claim that no pod mounts: it needs them until one does.
+/// Snapshot objects that restores have left.
 pub(super) fn left_by_restores() -> Vec<String> {
     let left = objects("volumesnapshots,volumesnapshotcontents", "promsafe/restore");
-    left.iter().map(name_of).filter(|name| !name.contains(LEFTOVER)).collect()
+    left.iter().map(name_of).collect()
 }
 
 /// Everything is ready, all of the history is in both replicas, and every target is scraped.
