@@ -8,6 +8,7 @@ mod failure;
 mod generate;
 mod list;
 mod options;
+mod rbac;
 mod restore;
 mod show;
 
@@ -47,6 +48,9 @@ enum Command {
     /// Bring a backup back and prove that it came back
     #[command(after_help = exit::help())]
     Restore(restore::Args),
+    /// Print the roles that a run needs, with the reason of each rule, for: kubectl apply -f -
+    #[command(after_help = exit::help())]
+    Rbac(rbac::Args),
     /// Print the completion script of a shell
     #[command(after_help = exit::help())]
     Completion(generate::CompletionArgs),
@@ -64,6 +68,7 @@ pub async fn run(args: Args) -> Exit {
         Command::List(args) => (list::run(&args).await, args.output),
         Command::Show(args) => (show::run(&args).await, args.output),
         Command::Restore(args) => (restore::run(&args).await, args.output),
+        Command::Rbac(args) => (rbac::run(&args), OutputFormat::Table),
         Command::Completion(args) => (generate::completion(&args), OutputFormat::Table),
         Command::Man(args) => (generate::man(&args), OutputFormat::Table),
     };

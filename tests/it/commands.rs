@@ -48,7 +48,7 @@ pub(super) fn copy_kept(store: &Path, id: &str) {
     }
 }
 
-const COMMANDS: [&str; 7] = ["discover", "backup", "list", "show", "restore", "completion", "man"];
+const COMMANDS: [&str; 8] = ["discover", "backup", "list", "show", "restore", "rbac", "completion", "man"];
 
 #[tokio::test]
 async fn every_help_ends_with_the_table_of_exit_codes() {
