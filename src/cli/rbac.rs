@@ -80,9 +80,59 @@ fn about(run: access::Run, namespaces: &[String], account: &Account) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
     use std::path::Path;
 
     use super::*;
+
+    const PAGE: &str = "# Permissions\n\n\
+        Printed from `src/access/table.rs` by a test; `UPDATE_DOCS=1 cargo test docs_` writes it anew.\n\n\
+        `promsafe rbac backup|restore|doctor` prints a service account, its roles and their bindings, with the reason of \
+        each rule as a comment; `deploy/rbac-*.yaml` hold what it prints without options.\n\n\
+        | | without `-n` | `-n NAMESPACE`, as often as you like |\n|---|---|---|\n\
+        | roles | one ClusterRole | a Role in each of these namespaces, and a small ClusterRole |\n\
+        | reads Secrets | of every namespace: a list shows what is in them | of these namespaces alone |\n\
+        | to be run as | `promsafe backup` | `promsafe backup -n NAMESPACE`, with the same namespaces |\n\n\
+        - Each run has an account of its own, so that who backs up every night cannot restore. \
+        `--service-account` and `--service-account-namespace` name others; roles of other accounts carry their names.\n\
+        - Who only reads has `list` on everything and `get` by name: `get` on everything would include `pods/exec` \
+        (before Kubernetes 1.35) and `nodes/proxy`, and with them every pod.\n\
+        - Whoever may restore rules what they restore. Bind that role for as long as a restore takes. With `-n` its \
+        namespaces have to be there before, as Roles live in them.\n\
+        - A missing permission is refused before anything is written (exit code 4), with verb, resource, namespace and reason.\n\n\
+        A role says nothing twice: what a rule on everything grants is left out of the others. \
+        Where: *captured* are the namespaces that are saved or restored (without `-n` all), *own* is promsafe's own.\n\n\
+        | run | where | verbs | resources | because |\n|---|---|---|---|---|\n";
+
+    fn page() -> String {
+        let mut page = PAGE.to_owned();
+        for row in access::TABLE {
+            let runs: Vec<&str> = row.runs.iter().map(|run| run.name()).collect();
+            let place = match row.place {
+                access::Place::Captured => "captured",
+                access::Place::Cluster => "cluster",
+                access::Place::Everywhere => "all namespaces",
+                access::Place::Own => "own",
+            };
+            let group = if row.group.is_empty() { String::new() } else { format!(".{}", row.group) };
+            let resources: Vec<String> = row
+                .resources
+                .iter()
+                .map(|resource| format!("`{resource}{group}`").replace("`*.*`", "everything"))
+                .collect();
+            let names =
+                if row.names.is_empty() { String::new() } else { format!(" named `{}`", row.names.join("`, `")) };
+            let (verbs, resources) = (row.verbs.join(", "), resources.join(", "));
+            writeln!(page, "| {} | {place} | {verbs} | {resources}{names} | {} |", runs.join(", "), row.because)
+                .unwrap();
+        }
+        page
+    }
+
+    #[test]
+    fn docs_rbac_is_what_the_table_says() {
+        crate::cli::options::hold_file(Path::new("docs/rbac.md"), &page());
+    }
 
     #[test]
     fn docs_deploy_rbac_files_are_what_the_command_prints() {

@@ -16,7 +16,7 @@ use crate::commands::{KEPT_ID, copy_kept};
 use crate::support::control_plane::{ControlPlane, Start, User, connect};
 use crate::support::promsafe::{Ended, Promsafe};
 
-/// Where the accounts of these tests are.
+/// Where the accounts of these tests live.
 const HOME: &str = "promsafe";
 const NAMESPACES: [&str; 2] = ["monitoring", "apps"];
 const EVERY_NEED: [Need; 8] = [
@@ -253,26 +253,97 @@ async fn backup_has_all_it_needs_by_its_roles_and_names_each_rule_it_lacks() {
     backups_miss_each_rule(&["monitoring"]).await;
 }
 
-/// Plans the restore of the kept backup, which holds something for every row of the table.
-async fn plan(holder: &Holder, namespaces: &[&str]) -> Ended {
-    let store = tempfile::tempdir().unwrap();
-    copy_kept(store.path(), KEPT_ID);
-    let promsafe = holder.promsafe().with_directory(store.path());
-    promsafe.run(&format!("restore --include-cluster-scoped --plan{}", limited(namespaces))).await
+/// What the kept backup holds nothing of: roles and bindings of a namespace, a webhook. `app` serves the webhook.
+const GRANTS: &str = "
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: app, namespace: apps}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: app, namespace: apps}
+rules: [{apiGroups: [''], resources: [secrets], verbs: ['*']}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: app, namespace: apps}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: app}
+subjects: [{kind: ServiceAccount, name: app, namespace: apps}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: app-views, namespace: apps}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
+subjects: [{kind: ServiceAccount, name: app, namespace: apps}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: roles-app}
+rules: [{apiGroups: [''], resources: [nodes], verbs: ['*']}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: roles-app}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: roles-app}
+subjects: [{kind: ServiceAccount, name: app, namespace: apps}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: roles-app}
+webhooks:
+- name: app.example.com
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  failurePolicy: Ignore
+  clientConfig: {service: {namespace: apps, name: app}}
+  rules: [{apiGroups: [example.com], apiVersions: [v1], operations: [CREATE], resources: [nothings]}]
+";
+/// How many these are.
+const GRANTED: u64 = 7;
+/// The backend of the webhook, as the endpoint controller leaves it.
+const BACKEND: &str = "
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: app, namespace: apps, labels: {kubernetes.io/service-name: app}}
+addressType: IPv4
+endpoints: [{addresses: [10.0.0.1], conditions: {ready: true}}]
+";
+
+/// A store with the kept backup, and one with a backup of what is then lost.
+async fn stores() -> [tempfile::TempDir; 2] {
+    let (control_plane, stores) = (control_plane().await, [(); 2].map(|()| tempfile::tempdir().unwrap()));
+    copy_kept(stores[0].path(), KEPT_ID);
+    control_plane.apply(&format!("{GRANTS}---{BACKEND}"));
+    let admin = Promsafe::default().with_kubeconfig(&control_plane.kubeconfig(User::Admin));
+    admin.with_directory(stores[1].path()).run("backup --volumes none -n apps").await.with(0);
+    lose(control_plane);
+    stores
 }
 
-/// The kept backup's claims have the names of no object here, but its namespaces do.
-async fn restores_miss_each_rule(namespaces: &[&str]) {
-    plan(&whole(Run::Restore, namespaces).await, namespaces).await.with(0);
-    for lacking in each_lacking_a_rule(Run::Restore, namespaces).await.chunks(4) {
-        let ended = join_all(lacking.iter().map(|holder| plan(holder, namespaces))).await;
-        lacking.iter().zip(&ended).for_each(|(holder, ended)| holder.is_missed_by(ended));
-    }
+fn lose(control_plane: &ControlPlane) {
+    control_plane.kubectl(&["delete", "--filename=-"], GRANTS);
+}
+
+async fn restore(holder: &Holder, store: &tempfile::TempDir, options: &str) -> Ended {
+    let promsafe = holder.promsafe().with_directory(store.path());
+    promsafe.run(&format!("restore --include-cluster-scoped -o json {options}")).await
 }
 
 #[tokio::test]
-async fn restore_has_all_it_needs_by_its_role_and_names_each_rule_it_lacks() {
-    restores_miss_each_rule(&[]).await;
+async fn restore_has_all_it_needs_by_its_roles_and_names_each_rule_it_lacks() {
+    let [kept, lost] = stores().await;
+    for lacking in each_lacking_a_rule(Run::Restore, &[]).await.chunks(4) {
+        let plan = async |holder: &Holder, store| restore(holder, store, "--plan").await;
+        let ended = lacking.iter().map(async |holder| [plan(holder, &kept).await, plan(holder, &lost).await]);
+        for (holder, [of_kept, of_lost]) in lacking.iter().zip(join_all(ended).await) {
+            holder.is_missed_by(if of_kept.code == Some(0) { &of_lost } else { &of_kept });
+        }
+    }
+    let cluster_wide = whole(Run::Restore, &[]).await;
+    restore(&cluster_wide, &kept, "--plan").await.with(0);
+    for (holder, options) in [(cluster_wide, ""), (whole(Run::Restore, &["apps"]).await, "-n apps")] {
+        let ended = restore(&holder, &lost, options).await.with(0);
+        assert_eq!(ended.json()["created"], GRANTED, "{ended:#?}");
+        lose(control_plane().await);
+    }
 }
 
 #[tokio::test]
