@@ -1,6 +1,7 @@
 //! The binary as a user types it, where no cluster is needed: exit codes, words, formats.
 
 mod cluster_faults;
+mod in_cluster;
 mod store_faults;
 
 use std::path::Path;
