@@ -16,6 +16,9 @@ MUSL=$(uname -m)-unknown-linux-musl
 GNU=$(uname -m)-unknown-linux-gnu
 CA_BUNDLE=${CA_BUNDLE:-/etc/ssl/certs/ca-certificates.crt}
 
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
 say() { printf 'image: %s\n' "$*" >&2; }
 
 # musl where rustc has it or rustup can get it; else glibc, which since 2.34 resolves names in a static binary too.
@@ -48,9 +51,7 @@ pack() {
 digest() { sha256sum "$1" | cut -d' ' -f1; }
 
 main() {
-  local work triple binary layer config
-  work=$(mktemp -d)
-  trap 'rm -rf "$work"' EXIT
+  local triple binary layer config
   triple=$(target)
   say "building for $triple"
   binary=$(build "$triple")
