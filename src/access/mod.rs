@@ -60,6 +60,8 @@ pub enum Place {
 pub enum Need {
     /// Always. The run begins with reading this and ends there when it may not.
     Reading,
+    /// When what is saved names it, as far as the cluster serves it.
+    Named,
     /// As far as its plan says, which preflight asks object by object.
     Plan,
     /// When volumes are snapshotted, or claims come back from snapshots.

@@ -2,9 +2,11 @@
 
 use super::{ANY, Need, Permission, Place, Run};
 use crate::names::RUN_LOCK;
-use crate::scope::SNAPSHOT_GROUP;
+use crate::scope::{OPERATOR_GROUP, SNAPSHOT_GROUP};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
+const NETWORKING: &str = "networking.k8s.io";
+const CERT_MANAGER: &str = "cert-manager.io";
 const READERS: &[Run] = &[Run::Backup, Run::Doctor];
 const RESTORE: &[Run] = &[Run::Restore];
 const DOCTOR: &[Run] = &[Run::Doctor];
@@ -27,6 +29,14 @@ const CREATED: Permission = Permission {
     need: Need::Plan,
     verbs: &["get", "create"],
     because: "is compared with what is there, and created where it is missing (--include-cluster-scoped)",
+    ..READ
+};
+
+/// What objects of a backup name, and is not in a namespace that is saved whole.
+const NAMED: Permission = Permission {
+    need: Need::Named,
+    verbs: &["get"],
+    because: "what is saved names it: whether it is there is looked up by name",
     ..READ
 };
 
@@ -102,10 +112,12 @@ pub const TABLE: &[Permission] = &[
     },
     Permission {
         group: "storage.k8s.io",
-        resources: &["storageclasses"],
+        resources: &["storageclasses", "volumeattributesclasses"],
         because: "classes of the saved claims",
         ..READ
     },
+    Permission { group: "node.k8s.io", resources: &["runtimeclasses"], because: "classes of the saved pods", ..READ },
+    Permission { group: NETWORKING, resources: &["ingressclasses"], because: "classes of the saved Ingresses", ..READ },
     Permission {
         group: "scheduling.k8s.io",
         resources: &["priorityclasses"],
@@ -118,6 +130,27 @@ pub const TABLE: &[Permission] = &[
         because: "which class snapshots a volume is chosen by its driver",
         ..READ
     },
+    // --- what is named
+    Permission {
+        place: Place::Captured,
+        resources: &["secrets", "configmaps", "serviceaccounts", "services", "persistentvolumeclaims"],
+        ..NAMED
+    },
+    Permission {
+        place: Place::Captured,
+        group: OPERATOR_GROUP,
+        resources: &["alertmanagerconfigs", "alertmanagers"],
+        ..NAMED
+    },
+    Permission { place: Place::Captured, group: CERT_MANAGER, resources: &["issuers", "certificates"], ..NAMED },
+    Permission { group: CERT_MANAGER, resources: &["clusterissuers"], ..NAMED },
+    Permission { place: Place::Captured, group: RBAC, resources: &["roles"], ..NAMED },
+    Permission { group: RBAC, resources: &["clusterroles"], ..NAMED },
+    Permission { group: "storage.k8s.io", resources: &["storageclasses", "volumeattributesclasses"], ..NAMED },
+    Permission { group: "scheduling.k8s.io", resources: &["priorityclasses"], ..NAMED },
+    Permission { group: "node.k8s.io", resources: &["runtimeclasses"], ..NAMED },
+    Permission { group: NETWORKING, resources: &["ingressclasses"], ..NAMED },
+    Permission { group: SNAPSHOT_GROUP, resources: &["volumesnapshotclasses"], ..NAMED },
     // --- snapshots of a backup
     Permission {
         runs: &[Run::Backup],
@@ -163,7 +196,9 @@ pub const TABLE: &[Permission] = &[
     Permission { resources: &["namespaces"], ..CREATED },
     Permission { group: "apiextensions.k8s.io", resources: &["customresourcedefinitions"], ..CREATED },
     Permission { group: RBAC, resources: &["clusterroles", "clusterrolebindings"], ..CREATED },
-    Permission { group: "storage.k8s.io", resources: &["storageclasses"], ..CREATED },
+    Permission { group: "storage.k8s.io", resources: &["storageclasses", "volumeattributesclasses"], ..CREATED },
+    Permission { group: "node.k8s.io", resources: &["runtimeclasses"], ..CREATED },
+    Permission { group: NETWORKING, resources: &["ingressclasses"], ..CREATED },
     Permission { group: SNAPSHOT_GROUP, resources: &["volumesnapshotclasses"], ..CREATED },
     Permission { group: "scheduling.k8s.io", resources: &["priorityclasses"], ..CREATED },
     Permission {

@@ -49,11 +49,14 @@ pub async fn backup(
     if !refusals.is_empty() {
         return Ok(Err(refusals));
     }
-    let mut needs = Vec::new();
+    let mut needs = vec![Need::Named];
     needs.extend(snapshots.then_some(Need::Snapshots));
     needs.extend(asks_prometheus(inventory).then_some(Need::Fingerprint));
     let at = Where { captured: &inventory.namespaces, own: None };
-    let accesses = access::accesses(Run::Backup, &needs, at).collect();
+    let is_served = |needed: &access::Needed| {
+        served.kinds.iter().any(|kind| kind.group == needed.group && kind.plural == needed.resource)
+    };
+    let accesses = access::accesses(Run::Backup, &needs, at).filter(is_served).collect();
     let classes = async { if snapshots { snapshot_classes(cluster, served).await } else { Ok(Vec::new()) } };
     let (classes, forbidden) = tokio::try_join!(classes, permissions::forbidden(cluster, accesses))?;
     let mut wanted = Vec::new();

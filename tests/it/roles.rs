@@ -19,8 +19,9 @@ use crate::support::promsafe::{Ended, Promsafe};
 /// Where the accounts of these tests live.
 const HOME: &str = "promsafe";
 const NAMESPACES: [&str; 2] = ["monitoring", "apps"];
-const EVERY_NEED: [Need; 8] = [
+const EVERY_NEED: [Need; 9] = [
     Need::Reading,
+    Need::Named,
     Need::Plan,
     Need::Snapshots,
     Need::Fingerprint,
@@ -196,16 +197,18 @@ async fn whole(run: Run, namespaces: &[&str]) -> Holder {
     Holder::of(name, manifests).await
 }
 
-/// For each rule of what is printed an account that lacks it. Rules that no run of these tests can miss are left out: the run
-/// lock's, those of a Prometheus on loopback, and bindings of namespaces that are not asked for, without which a backup of
-/// namespaces goes on.
+/// What no run of these tests can miss: the run lock, a Prometheus on loopback, kinds of cert-manager, which is not here.
+const NEVER_MISSED: [&str; 4] = ["leases", "pods/portforward", "issuers", "clusterissuers"];
+
+/// For each rule of what is printed an account that lacks it, but for those never missed and bindings of namespaces that are
+/// not asked for, without which a backup of namespaces goes on.
 async fn each_lacking_a_rule(run: Run, namespaces: &[&str]) -> Vec<Holder> {
     let mut holders = Vec::new();
     for (at, role) in printed(run, namespaces, "x").await.iter().enumerate() {
         for (index, rule) in role["rules"].as_array().into_iter().flatten().enumerate() {
             let resources = strings(&rule["resources"]);
             let elsewhere = !namespaces.is_empty() && role["kind"] == "ClusterRole" && run == Run::Backup;
-            if ["leases", "pods/portforward"].contains(&resources[0].as_str()) || elsewhere && resources[0] == "roles" {
+            if NEVER_MISSED.contains(&resources[0].as_str()) || elsewhere && resources[0] == "roles" {
                 continue;
             }
             let name = format!("{}-{}-lacks-{at}-{index}", run.name(), namespaces.len());
@@ -298,8 +301,10 @@ webhooks:
 ";
 /// How many these are.
 const GRANTED: u64 = 7;
-/// The backend of the webhook, as the endpoint controller leaves it.
+/// The backend of the webhook, with what the endpoint controller makes of it.
 const BACKEND: &str = "
+{apiVersion: v1, kind: Service, metadata: {name: app, namespace: apps}, spec: {ports: [{port: 443}]}}
+---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: app, namespace: apps, labels: {kubernetes.io/service-name: app}}

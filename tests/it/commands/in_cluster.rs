@@ -8,7 +8,7 @@ async fn termination_log_holds_the_exit_code_and_the_last_words() {
     let store = OwnStore::new();
     let log = store.directory.path().join("termination-log");
     for (command, code, words) in [
-        ("restore 2020", 5, "no backup"),
+        ("restore 2020", 5, "find backup 2020"),
         ("backup --volumes none", 7, "127.0.0.1:1"),
         ("restore latest -o json", 7, "127.0.0.1:1"),
     ] {
