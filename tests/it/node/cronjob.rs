@@ -1,5 +1,6 @@
-//! promsafe as a CronJob of the cluster, in a namespace that admits nothing but restricted pods: what `promsafe cronjob`
-//! prints is applied as it is, the image is the product's own, and kubectl alone tells how each run ended.
+//! promsafe as a CronJob of the cluster, by roles that read two namespaces, in a third one that admits nothing but restricted
+//! pods: what `promsafe cronjob` prints is applied as it is, the image is the product's own, and kubectl alone tells how
+//! each run ended.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,10 +10,13 @@ use serde_json::Value;
 
 use super::cluster::{kubectl, kubectl_with, output, try_kubectl, until, variable};
 use super::program::Program;
-use super::stack::Stack;
+use super::stack::{CLAIMS, Stack};
+use super::witness::REPLICAS;
 
 /// Namespace of the CronJob.
 const HOME: &str = "promsafe";
+/// Namespaces it may read and backs up.
+const CAPTURED: [&str; 2] = ["monitoring", "prometheus-operator"];
 const IMAGE: &str = concat!("docker.io/library/promsafe:", env!("CARGO_PKG_VERSION"));
 
 /// Takes away what the test put into the cluster, also when it fails.
@@ -40,8 +44,11 @@ fn node_cronjob_backs_up_as_a_restricted_pod_and_tells_kubectl_how_it_ended() {
         told.split_once("SAVED").and_then(|(_, rest)| rest.split_whitespace().next()).unwrap_or_default().to_owned();
     let record = program.run(&["show", &id]).with_code(0).result();
     assert_eq!(record["id"], id.as_str());
-    assert_eq!(record["volumes"].as_array().unwrap().len(), 3, "{record}");
-    assert_eq!(record["fingerprints"].as_array().unwrap().len(), 2, "{record}");
+    let volumes = record["volumes"].as_array().unwrap();
+    let claims = CLAIMS.iter().filter(|(namespace, _)| CAPTURED.contains(namespace));
+    assert_eq!(volumes.len(), claims.count(), "{record}");
+    assert!(volumes.iter().all(|volume| !volume["snapshot"].is_null()), "{record}");
+    assert!(record["fingerprints"].as_array().unwrap().len() >= REPLICAS.len(), "{record}");
 
     install(&program, Some("s3://no-such-bucket/x"));
     let told = run("bad", "Failed");
@@ -63,7 +70,10 @@ fn import_image() {
 fn install(program: &Program, store: Option<&str>) {
     let endpoint = variable("TESTBED_S3_ENDPOINT");
     let line = ["cronjob", "--schedule", "0 3 * * *", "--image", IMAGE, "--credentials-secret", "s3"];
-    let printed = program.run_for_people(&[&line[..], &["--s3-endpoint", &endpoint]].concat()).with_code(0).stdout;
+    let printed = program
+        .run_for_people(&[&line[..], &["--s3-endpoint", &endpoint, "-n", CAPTURED[0], "-n", CAPTURED[1]]].concat())
+        .with_code(0)
+        .stdout;
     let own = printed.split_once("--store=").and_then(|(_, rest)| rest.split_whitespace().next()).unwrap();
     kubectl_with(&["apply", "--filename=-"], &printed.replace(own, store.unwrap_or(own)));
     let keys =
