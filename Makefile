@@ -4,7 +4,7 @@ STORE ?= s3
 TESTBED := testbed/testbed
 
 .DEFAULT_GOAL := help
-.PHONY: help up stack unstack status shell down demo build test bench
+.PHONY: help up stack unstack status shell down demo build image test bench
 
 help: ## this list
 	@echo "make TARGET [NAME=testbed]"
@@ -34,6 +34,9 @@ down: ## end the testbed and remove all it made
 
 build: ## the program: target/release/promsafe
 	@cargo build --release
+
+image: ## the container image without any container tool: target/promsafe-image.tar
+	@deploy/image.sh
 
 demo: ## backup, disaster, restore and proof on one screen (STORE=s3 or STORE=local)
 	@testbed/demo --name $(NAME) --store $(STORE)

@@ -4,6 +4,7 @@
 pub mod model;
 
 // L1: knowledge. Pure, synchronous, no clock, no client crate.
+pub mod access;
 pub mod bundle;
 pub mod container;
 pub mod generated;

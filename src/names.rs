@@ -13,6 +13,9 @@ pub const RESTORE_LABEL: &str = "promsafe/restore";
 /// Version of the snapshot objects; the only one served since external-snapshotter 8.
 pub const SNAPSHOT_API: &str = "snapshot.storage.k8s.io/v1";
 
+/// Name of the Lease, in promsafe's own namespace, that keeps two runs apart.
+pub const RUN_LOCK: &str = "promsafe";
+
 /// Longest name of an object (RFC 1123 subdomain).
 const LONGEST: usize = 253;
 

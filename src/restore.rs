@@ -117,7 +117,8 @@ pub async fn restore(
     reporter.event(&Event::Step { doing: format!("reading backup {id} from {}", store.url()) });
     let (record, manifests) = open(store, id).await?;
     reporter.event(&Event::Step { doing: "looking at the target cluster".to_owned() });
-    let target = survey::survey(cluster, &record, &manifests).await.map_err(RestoreError::Survey)?;
+    let target =
+        survey::survey(cluster, &record, &manifests, &request.namespaces).await.map_err(RestoreError::Survey)?;
     let mut plan = plan::plan(&record, &manifests, &target, request).map_err(RestoreError::Plan)?;
     drop((manifests, target));
     plan.refusals.extend(preflight::restore(cluster, &plan).await.map_err(RestoreError::Preflight)?);

@@ -55,7 +55,8 @@ struct Condition {
     message: String,
 }
 
-/// Reads every object of the backup from the target, and which drivers it has.
+/// Reads the objects of the backup from the target, those in namespaces only of these namespaces (empty means all), and
+/// which drivers it has.
 ///
 /// # Errors
 /// When an object cannot be read: whether it exists would be a guess.
@@ -63,7 +64,14 @@ pub async fn survey(
     cluster: &Cluster,
     record: &BackupRecord,
     manifests: &[CapturedManifest],
+    namespaces: &[String],
 ) -> Result<Target, SurveyError> {
+    let asked = |manifest: &&CapturedManifest| {
+        let namespace = manifest.key.namespace.as_ref();
+        namespaces.is_empty() || namespace.is_none_or(|namespace| namespaces.contains(namespace))
+    };
+    // Others may not be ours to read, and nothing is done about them.
+    let manifests = manifests.iter().filter(asked);
     let (served, existing, drivers) =
         tokio::try_join!(served(cluster), existing(cluster, manifests), drivers(cluster, record))?;
     let terminating = existing.values().filter_map(terminating).collect();
@@ -76,9 +84,9 @@ async fn served(cluster: &Cluster) -> Result<ServedKinds, SurveyError> {
 
 async fn existing(
     cluster: &Cluster,
-    manifests: &[CapturedManifest],
+    manifests: impl Iterator<Item = &CapturedManifest>,
 ) -> Result<BTreeMap<ObjectKey, CapturedManifest>, SurveyError> {
-    let reads = futures::stream::iter(manifests.iter().map(|manifest| read(cluster, manifest)));
+    let reads = futures::stream::iter(manifests.map(|manifest| read(cluster, manifest)));
     reads
         .buffer_unordered(READS_IN_FLIGHT)
         .try_filter_map(async |existing| Ok(existing.map(|manifest| (manifest.key.clone(), manifest))))

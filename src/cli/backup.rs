@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 
 use super::options::{ClusterOptions, StoreArgs, duration, output_format, unique};
+use super::termination::TerminationLog;
 use super::{Exit, Failure, interrupted, print};
 use crate::backup::{BackupRequest, MissingReferences, backup};
 use crate::discover::Scope;
@@ -30,6 +31,8 @@ pub(super) struct Args {
     /// How to print the result; with json, progress on stderr is JSON lines too
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]
     pub(super) output: OutputFormat,
+    #[command(flatten)]
+    pub(super) termination: TerminationLog,
     #[command(flatten)]
     cluster: ClusterOptions,
     #[command(flatten)]
@@ -61,6 +64,8 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     let store = args.store.open(&timeouts).await?;
     let reporter = args.output.reporter();
     let outcome = backup(&cluster, &store, &request, &timeouts, reporter.as_ref(), interrupted()).await?;
-    print(&backed_up(&outcome, &store.url().to_string(), args.output)?)?;
-    Ok(if outcome.problems.is_empty() { Exit::Done } else { Exit::Problems })
+    let (url, exit) = (store.url().to_string(), if outcome.problems.is_empty() { Exit::Done } else { Exit::Problems });
+    args.termination.tell(exit, &backed_up(&outcome, &url, OutputFormat::Table)?, args.output);
+    print(&backed_up(&outcome, &url, args.output)?)?;
+    Ok(exit)
 }

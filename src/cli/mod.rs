@@ -1,6 +1,7 @@
 //! The command line: words and flags in, an exit code out.
 
 mod backup;
+mod cronjob;
 mod discover;
 mod exit;
 mod explain;
@@ -8,8 +9,11 @@ mod failure;
 mod generate;
 mod list;
 mod options;
+mod rbac;
 mod restore;
+mod schedule;
 mod show;
+mod termination;
 
 use std::io::Write;
 
@@ -18,6 +22,7 @@ use clap::{Parser, Subcommand};
 pub use exit::{CODES, Exit, Failure};
 
 use crate::report::OutputFormat;
+use termination::TerminationLog;
 
 /// Backup and restore of Prometheus on Kubernetes, with proof.
 #[derive(Debug, Parser)]
@@ -47,6 +52,12 @@ enum Command {
     /// Bring a backup back and prove that it came back
     #[command(after_help = exit::help())]
     Restore(restore::Args),
+    /// Print the roles that a run needs, with the reason of each rule, for: kubectl apply -f -
+    #[command(after_help = exit::help())]
+    Rbac(rbac::Args),
+    /// Print a CronJob that takes backups, with all it needs, for: kubectl apply -f -
+    #[command(after_help = exit::help())]
+    Cronjob(cronjob::Args),
     /// Print the completion script of a shell
     #[command(after_help = exit::help())]
     Completion(generate::CompletionArgs),
@@ -55,8 +66,20 @@ enum Command {
     Man(generate::ManArgs),
 }
 
+impl Command {
+    /// Where a pod wants to be told how the run ended; those that succeed tell it themselves.
+    fn termination_log(&self) -> TerminationLog {
+        match self {
+            Self::Backup(args) => args.termination.clone(),
+            Self::Restore(args) => args.termination.clone(),
+            _ => TerminationLog::default(),
+        }
+    }
+}
+
 /// Runs a command line and says how it ended; every failure has been put into words on stderr.
 pub async fn run(args: Args) -> Exit {
+    let termination_log = args.command.termination_log();
     let (ended, output) = match args.command {
         Command::Discover(args) => (discover::run(&args).await, args.output),
         Command::Explain(args) => (explain::run(&args).await, args.output),
@@ -64,6 +87,8 @@ pub async fn run(args: Args) -> Exit {
         Command::List(args) => (list::run(&args).await, args.output),
         Command::Show(args) => (show::run(&args).await, args.output),
         Command::Restore(args) => (restore::run(&args).await, args.output),
+        Command::Rbac(args) => (rbac::run(&args), OutputFormat::Table),
+        Command::Cronjob(args) => (cronjob::run(&args), OutputFormat::Table),
         Command::Completion(args) => (generate::completion(&args), OutputFormat::Table),
         Command::Man(args) => (generate::man(&args), OutputFormat::Table),
     };
@@ -71,6 +96,7 @@ pub async fn run(args: Args) -> Exit {
         let text = failure::words_for(&failure, output);
         // Nowhere is left to tell of a stderr that cannot be written.
         drop(writeln!(std::io::stderr(), "{text}"));
+        termination_log.tell(failure.exit(), &failure::words_for(&failure, OutputFormat::Table), output);
         failure.exit()
     })
 }

@@ -114,3 +114,21 @@ pub(super) fn unique() -> u16 {
 pub(super) fn output_format() -> impl TypedValueParser<Value = OutputFormat> {
     PossibleValuesParser::new(OutputFormat::NAMES).try_map(|text| text.parse::<OutputFormat>())
 }
+
+/// Reads the output format of a command that prints manifests.
+pub(super) fn manifest_format() -> impl TypedValueParser<Value = OutputFormat> {
+    PossibleValuesParser::new(["yaml", "json"]).try_map(|text| text.parse::<OutputFormat>())
+}
+
+/// Holds a file of the repository to a text; `UPDATE_DOCS=1` writes it anew.
+#[cfg(test)]
+pub(super) fn hold_file(name: &std::path::Path, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let text = format!("{}\n", text.trim_end());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &text).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == text, "{} is not what the code says; run: UPDATE_DOCS=1 cargo test docs_", name.display());
+}

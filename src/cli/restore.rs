@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::options::{ClusterOptions, StoreArgs, duration, output_format, unique};
+use super::termination::TerminationLog;
 use super::{Exit, Failure, print, until_interrupted};
 use crate::model::Timeouts;
 use crate::plan::{ClusterScoped, Decision, RestoreRequest};
@@ -36,6 +37,8 @@ pub(super) struct Args {
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]
     pub(super) output: OutputFormat,
     #[command(flatten)]
+    pub(super) termination: TerminationLog,
+    #[command(flatten)]
     cluster: ClusterOptions,
     #[command(flatten)]
     store: StoreArgs,
@@ -61,10 +64,13 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     let end = until_interrupted(restore(&cluster, &store, &id, &request, run, &timeouts, reporter.as_ref())).await?;
     match end {
         RestoreEnd::Planned(plan) | RestoreEnd::Refused(plan) => {
+            let exit = if plan.refusals.is_empty() { Exit::Done } else { Exit::Refused };
+            args.termination.tell(exit, &planned(&plan, OutputFormat::Table)?, args.output);
             print(&planned(&plan, args.output)?)?;
-            Ok(if plan.refusals.is_empty() { Exit::Done } else { Exit::Refused })
+            Ok(exit)
         }
         RestoreEnd::Done(outcome) => {
+            args.termination.tell(exit(&outcome), &restored(&outcome, OutputFormat::Table)?, args.output);
             print(&restored(&outcome, args.output)?)?;
             Ok(exit(&outcome))
         }

@@ -219,6 +219,18 @@ impl Cluster {
     /// # Errors
     /// Any [`ClusterError`].
     pub async fn allowed(&self, access: &Access) -> Result<bool, ClusterError> {
+        self.review(access, None).await
+    }
+
+    /// Whether we may do this to the object of this name: roles can name objects.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`].
+    pub async fn allowed_on(&self, access: &Access, name: &str) -> Result<bool, ClusterError> {
+        self.review(access, Some(name)).await
+    }
+
+    async fn review(&self, access: &Access, name: Option<&str>) -> Result<bool, ClusterError> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
@@ -228,6 +240,7 @@ impl Cluster {
                 "resource": access.resource,
                 "subresource": access.subresource,
                 "namespace": access.namespace,
+                "name": name,
             }},
         });
         let call = Call {

@@ -1,5 +1,6 @@
 //! Puts results into words: tables for people, JSON and YAML for programs. Knows no cluster and no store.
 
+mod manifests;
 mod progress;
 mod table;
 mod text;
@@ -8,6 +9,8 @@ mod views;
 use std::str::FromStr;
 
 use serde_json::Value;
+
+pub use manifests::{Manifest, manifests, roles, service_account};
 
 use crate::backup::BackupOutcome;
 use crate::explain::Answer;

@@ -1,6 +1,7 @@
 //! The binary as a user types it, where no cluster is needed: exit codes, words, formats.
 
 mod cluster_faults;
+mod in_cluster;
 mod store_faults;
 
 use std::path::Path;
@@ -40,7 +41,7 @@ impl OwnStore {
 }
 
 /// Copies the kept backup into a store under a name.
-pub(super) fn copy_kept(store: &Path, id: &str) {
+pub(crate) fn copy_kept(store: &Path, id: &str) {
     let to = store.join("backups").join(id);
     std::fs::create_dir_all(&to).unwrap();
     for name in ["backup.json", "manifests.tar.gz"] {
@@ -48,7 +49,7 @@ pub(super) fn copy_kept(store: &Path, id: &str) {
     }
 }
 
-const COMMANDS: [&str; 7] = ["discover", "backup", "list", "show", "restore", "completion", "man"];
+const COMMANDS: [&str; 9] = ["discover", "backup", "list", "show", "restore", "rbac", "cronjob", "completion", "man"];
 
 #[tokio::test]
 async fn every_help_ends_with_the_table_of_exit_codes() {

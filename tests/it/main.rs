@@ -11,5 +11,6 @@ mod node;
 mod node_store;
 mod plan_properties;
 mod proof;
+mod roles;
 mod store;
 mod support;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use promsafe::access::{self, Account, Run};
 use promsafe::cluster::Access;
 use tokio::time::Instant;
 
@@ -38,20 +39,13 @@ fn grant(stack: &Stack<'_>, name: &str, rules: &str) {
     stack.control_plane.apply(&stack.named(&text));
 }
 
-/// Lets the restricted user read what a backup reads outside of namespaces. It may stay, since no test forbids that.
+/// Lets the restricted user read what a backup and a restore read outside of namespaces. It may stay, since no test forbids that.
 fn let_read_the_cluster(stack: &Stack<'_>) {
-    let rules = [
-        rule("apiextensions.k8s.io", "customresourcedefinitions", "get, list"),
-        rule("rbac.authorization.k8s.io", "clusterroles, clusterrolebindings", "get, list"),
-        rule("storage.k8s.io", "storageclasses, volumeattributesclasses", "get, list"),
-        rule("networking.k8s.io", "ingressclasses", "get, list"),
-        rule("node.k8s.io", "runtimeclasses", "get, list"),
-        rule("snapshot.storage.k8s.io", "volumesnapshotclasses", "get, list"),
-        rule("scheduling.k8s.io", "priorityclasses", "get, list"),
-        rule("admissionregistration.k8s.io", "'*'", "get, list"),
-        rule("apiregistration.k8s.io", "apiservices", "get, list"),
-        rule("''", "namespaces", "get, list"),
-    ];
+    let printed = access::roles(Run::Backup, &[String::new()], &Account::of(Run::Backup));
+    let rules = printed[0].rules.iter();
+    let quoted = |group: &str| if group.is_empty() { "''".to_owned() } else { group.to_owned() };
+    let rules: Vec<String> =
+        rules.map(|one| rule(&quoted(one.group), &one.resources.join(", "), "get, list")).collect();
     let api = "apiVersion: rbac.authorization.k8s.io/v1";
     stack.control_plane.apply(&format!(
         "{api}\nkind: ClusterRole\nmetadata: {{name: restricted-reads}}\nrules:\n{}---\n\

@@ -5,6 +5,7 @@
 mod census;
 mod closure;
 mod cluster;
+mod cronjob;
 mod damaged_snapshot;
 mod disaster;
 mod interrupted_backup;

@@ -1,18 +1,15 @@
 //! What must hold before anything is written. Returns refusals in words; changes nothing.
 
-use std::collections::BTreeSet;
+mod permissions;
 
-use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
 
-use crate::cluster::{Access, Cluster, ClusterError};
-use crate::model::{DataVolume, GroupKind, Inventory, ObjectKey, Refusal, ServedKinds};
+use crate::access::{self, Need, Run, Where};
+use crate::cluster::{Cluster, ClusterError};
+use crate::model::{DataVolume, GroupKind, InstanceKind, Inventory, Refusal, ServedKinds};
 use crate::plan::RestorePlan;
 use crate::scope::SNAPSHOT_GROUP;
 use crate::snapshots::Wanted;
-
-/// Access reviews in flight at once.
-const REVIEWS_IN_FLIGHT: usize = 16;
 
 /// What is saved of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,18 +44,23 @@ pub async fn backup(
     if inventory.objects == inventory.cluster_scoped_objects {
         return Ok(Err(vec![nothing_found()]));
     }
-    if mode == VolumeMode::None || inventory.volumes.is_empty() {
-        return Ok(Ok(Vec::new()));
-    }
-    let mut refusals = snapshot_api(served);
+    let snapshots = mode == VolumeMode::Snapshot && !inventory.volumes.is_empty();
+    let mut refusals = if snapshots { snapshot_api(served) } else { Vec::new() };
     if !refusals.is_empty() {
         return Ok(Err(refusals));
     }
-    let namespaces: BTreeSet<&str> = inventory.volumes.iter().map(|volume| volume.namespace.as_str()).collect();
-    let (classes, forbidden) =
-        tokio::try_join!(snapshot_classes(cluster, served), forbidden(cluster, backup_accesses(&namespaces)))?;
+    let mut needs = vec![Need::Named];
+    needs.extend(snapshots.then_some(Need::Snapshots));
+    needs.extend(asks_prometheus(inventory).then_some(Need::Fingerprint));
+    let at = Where { captured: &inventory.namespaces, own: None };
+    let is_served = |needed: &access::Needed| {
+        served.kinds.iter().any(|kind| kind.group == needed.group && kind.plural == needed.resource)
+    };
+    let accesses = access::accesses(Run::Backup, &needs, at).filter(is_served).collect();
+    let classes = async { if snapshots { snapshot_classes(cluster, served).await } else { Ok(Vec::new()) } };
+    let (classes, forbidden) = tokio::try_join!(classes, permissions::forbidden(cluster, accesses))?;
     let mut wanted = Vec::new();
-    for volume in &inventory.volumes {
+    for volume in inventory.volumes.iter().filter(|_| snapshots) {
         match class_for(volume, &classes) {
             Ok(class) => wanted.push(Wanted { volume: volume.clone(), class }),
             Err(refusal) => refusals.push(refusal),
@@ -66,6 +68,18 @@ pub async fn backup(
     }
     refusals.extend(forbidden);
     Ok(if refusals.is_empty() { Ok(wanted) } else { Err(refusals) })
+}
+
+fn asks_prometheus(inventory: &Inventory) -> bool {
+    inventory.instances.iter().any(|instance| instance.kind == InstanceKind::Prometheus && !instance.pods.is_empty())
+}
+
+/// Whether a restore may write what its plan holds, wait for it and prove it.
+///
+/// # Errors
+/// When the cluster cannot be asked.
+pub async fn restore(cluster: &Cluster, plan: &RestorePlan) -> Result<Vec<Refusal>, PreflightError> {
+    permissions::forbidden(cluster, permissions::of_plan(plan)).await
 }
 
 fn nothing_found() -> Refusal {
@@ -168,66 +182,6 @@ fn others(classes: &[SnapshotClass]) -> String {
     }
     let list: Vec<String> = classes.iter().map(|class| format!("{} ({})", class.metadata.name, class.driver)).collect();
     format!("; there are: {}", list.join(", "))
-}
-
-/// What taking snapshots needs, beyond the reading that discovery has done already.
-fn backup_accesses(namespaces: &BTreeSet<&str>) -> Vec<Access> {
-    let access = |verb: &str, resource: &str, namespace: Option<&str>| Access {
-        verb: verb.to_owned(),
-        group: SNAPSHOT_GROUP.to_owned(),
-        resource: resource.to_owned(),
-        subresource: None,
-        namespace: namespace.map(str::to_owned),
-    };
-    let mut accesses =
-        vec![access("get", "volumesnapshotcontents", None), access("patch", "volumesnapshotcontents", None)];
-    for namespace in namespaces {
-        for verb in ["create", "get", "list", "delete"] {
-            accesses.push(access(verb, "volumesnapshots", Some(namespace)));
-        }
-    }
-    accesses
-}
-
-/// Whether a restore may write what its plan holds.
-///
-/// # Errors
-/// When the cluster cannot be asked.
-pub async fn restore(cluster: &Cluster, plan: &RestorePlan) -> Result<Vec<Refusal>, PreflightError> {
-    let creates: BTreeSet<(String, String, Option<String>)> =
-        plan.creates().map(|key: &ObjectKey| (key.group.clone(), key.plural.clone(), key.namespace.clone())).collect();
-    let accesses = creates.into_iter().map(|(group, resource, namespace)| Access {
-        verb: "create".to_owned(),
-        group,
-        resource,
-        subresource: None,
-        namespace,
-    });
-    forbidden(cluster, accesses.collect()).await
-}
-
-async fn forbidden(cluster: &Cluster, accesses: Vec<Access>) -> Result<Vec<Refusal>, PreflightError> {
-    let reviews = futures::stream::iter(accesses.into_iter().map(async |access| {
-        let failed =
-            |source| PreflightError { what: format!("permission to {} {}", access.verb, access.resource), source };
-        let allowed = cluster.allowed(&access).await.map_err(failed)?;
-        Ok::<_, PreflightError>((!allowed).then(|| not_allowed(&access)))
-    }));
-    reviews.buffered(REVIEWS_IN_FLIGHT).try_filter_map(async |refusal| Ok(refusal)).try_collect().await
-}
-
-fn not_allowed(access: &Access) -> Refusal {
-    let group = if access.group.is_empty() { String::new() } else { format!(".{}", access.group) };
-    let place =
-        access.namespace.as_ref().map_or_else(|| "at cluster scope".to_owned(), |ns| format!("in namespace {ns}"));
-    Refusal {
-        object: format!("{}{group}", access.resource),
-        why: format!("no permission to {} {}{group} {place}", access.verb, access.resource),
-        fix: format!(
-            "grant the verb {} on {}{group} {place} to the account promsafe runs as",
-            access.verb, access.resource
-        ),
-    }
 }
 
 #[cfg(test)]
