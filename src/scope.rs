@@ -318,13 +318,12 @@ pub fn admits_objects_of_the_operator(configuration: &Value) -> Vec<String> {
     webhooks.filter_map(|webhook| text(webhook, "/clientConfig/service/namespace").map(str::to_owned)).collect()
 }
 
+/// A webhook whose server is not in would refuse everything it is asked about after a restore.
 fn webhook_of_the_operator(facts: &Facts, value: &Value) -> Option<String> {
-    items(value, "/webhooks").find_map(|webhook| {
-        if admits_the_group(webhook) {
-            return Some(format!("admits objects of {OPERATOR_GROUP}"));
-        }
-        let namespace = text(webhook, "/clientConfig/service/namespace")?;
-        facts.namespaces.contains(namespace).then(|| format!("served from namespace {namespace}"))
+    items(value, "/webhooks").find_map(|webhook| match text(webhook, "/clientConfig/service/namespace") {
+        Some(namespace) if !facts.namespaces.contains(namespace) => None,
+        _ if admits_the_group(webhook) => Some(format!("admits objects of {OPERATOR_GROUP}")),
+        served_from => served_from.map(|namespace| format!("served from namespace {namespace}")),
     })
 }
 
@@ -396,10 +395,13 @@ mod tests {
     #[test]
     fn webhook_is_in_by_its_rules_or_by_where_it_is_served() {
         let by_rules = json!({"webhooks": [{"rules": [{"apiGroups": [OPERATOR_GROUP]}]}]});
+        let served_elsewhere = json!({"webhooks": [{"rules": [{"apiGroups": [OPERATOR_GROUP]}],
+                                                    "clientConfig": {"service": {"namespace": "other"}}}]});
         let by_place = json!({"webhooks": [{"clientConfig": {"service": {"namespace": "monitoring"}}}]});
         let foreign = json!({"webhooks": [{"clientConfig": {"service": {"namespace": "other"}}}]});
         assert!(webhook_of_the_operator(&facts(), &by_rules).is_some());
         assert!(webhook_of_the_operator(&facts(), &by_place).is_some());
         assert_eq!(webhook_of_the_operator(&facts(), &foreign), None);
+        assert_eq!(webhook_of_the_operator(&facts(), &served_elsewhere), None);
     }
 }
