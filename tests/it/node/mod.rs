@@ -2,6 +2,7 @@
 //! testbed: `testbed/testbed exec --name NAME -- <this test binary> node_ --test-threads=1`. Each test brings the stack to
 //! health first, so their order does not matter.
 
+mod account;
 mod census;
 mod closure;
 mod cluster;

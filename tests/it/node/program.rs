@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use super::account;
 use super::cluster::variable;
 
 /// The binary with a store of its own.
@@ -25,6 +26,7 @@ pub(super) struct Ended {
 impl Program {
     /// A new store in the testbed's bucket.
     pub(super) fn with_s3(purpose: &str) -> Self {
+        account::exist();
         let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
         let store = format!("s3://{}/node-tests/{purpose}-{nanoseconds}", variable("TESTBED_S3_BUCKET"));
         Self { store, endpoint: None }
@@ -74,6 +76,9 @@ impl Program {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_promsafe"));
         command.args(arguments).args(["--store", &self.store]);
+        if let Some(kubeconfig) = account::kubeconfig(arguments[0]) {
+            command.env("KUBECONFIG", kubeconfig);
+        }
         command.args(self.endpoint.iter().flat_map(|endpoint| ["--s3-endpoint", endpoint]));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
