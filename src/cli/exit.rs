@@ -227,7 +227,9 @@ fn of_cluster(error: &ClusterError, phase: Phase) -> Exit {
         | ClusterError::Answered { .. }
         | ClusterError::ReadAnswer { .. }
         | ClusterError::BuildRequest { .. }
-        | ClusterError::PodAnswered { .. } => Exit::Failed,
+        | ClusterError::PodAnswered { .. }
+        | ClusterError::UseLogin { .. }
+        | ClusterError::Forward { .. } => Exit::Failed,
     }
 }
 

@@ -10,6 +10,7 @@ mod damaged_snapshot;
 mod disaster;
 mod interrupted_backup;
 mod killed_restore;
+mod login;
 mod program;
 mod snapshot_faults;
 mod stack;
