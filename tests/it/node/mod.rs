@@ -8,6 +8,7 @@ mod cluster;
 mod cronjob;
 mod damaged_snapshot;
 mod disaster;
+mod doctor;
 mod interrupted_backup;
 mod killed_restore;
 mod login;
