@@ -43,6 +43,7 @@ pub mod survey;
 
 // L4: pipelines.
 pub mod backup;
+pub mod doctor;
 pub mod explain;
 pub mod list;
 pub mod restore;

@@ -9,6 +9,8 @@ use crate::scope::SNAPSHOT_GROUP;
 pub const BACKUP_LABEL: &str = "promsafe/backup";
 /// Label on the snapshot objects a restore makes for a while; the value is the backup's id.
 pub const RESTORE_LABEL: &str = "promsafe/restore";
+/// Label on what a snapshot test of the doctor makes for a while; the value names the run.
+pub const DOCTOR_LABEL: &str = "promsafe/doctor";
 
 /// Version of the snapshot objects; the only one served since external-snapshotter 8.
 pub const SNAPSHOT_API: &str = "snapshot.storage.k8s.io/v1";
@@ -64,6 +66,16 @@ pub fn backup_selector(id: &BackupId) -> String {
 /// Selects what restores of a backup made.
 pub fn restore_selector(id: &BackupId) -> String {
     format!("{RESTORE_LABEL}={id}")
+}
+
+/// Labels of what a snapshot test makes for a while.
+pub fn doctor_labels(run: &str) -> BTreeMap<&'static str, &str> {
+    BTreeMap::from([("app.kubernetes.io/managed-by", "promsafe"), (DOCTOR_LABEL, run)])
+}
+
+/// Selects what a snapshot test made.
+pub fn doctor_selector(run: &str) -> String {
+    format!("{DOCTOR_LABEL}={run}")
 }
 
 /// Names that are too long keep their beginning and a checksum of the whole, so that two never meet.

@@ -127,6 +127,11 @@ impl PrometheusApi {
         Ok(self.data::<Build>("/api/v1/status/buildinfo").await?.version)
     }
 
+    /// How long it keeps samples, by time, size or both (`15d or 10GiB`): what its flags, its file and their defaults come to.
+    pub async fn retention(&self) -> Result<String, PrometheusApiError> {
+        Ok(self.data::<Runtime>("/api/v1/status/runtimeinfo").await?.storage_retention)
+    }
+
     /// How often it found its write-ahead log damaged since it started. One is normal after a crash-consistent copy whose
     /// last record is torn.
     pub async fn corruptions(&self) -> Result<u64, PrometheusApiError> {
@@ -260,6 +265,8 @@ struct Build {
 #[serde(rename_all = "camelCase")]
 struct Runtime {
     corruption_count: u64,
+    #[serde(default)]
+    storage_retention: String,
 }
 
 #[derive(Deserialize)]

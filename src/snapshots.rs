@@ -70,11 +70,11 @@ struct Snapshot {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct SnapshotStatus {
+pub(crate) struct SnapshotStatus {
     bound_volume_snapshot_content_name: Option<String>,
     ready_to_use: bool,
     creation_time: Option<Timestamp>,
-    restore_size: Option<String>,
+    pub(crate) restore_size: Option<String>,
     error: Option<StatusError>,
 }
 
@@ -159,7 +159,7 @@ async fn take_one(
 }
 
 /// Waits until a snapshot is ready to use and bound.
-async fn ready(
+pub(crate) async fn ready(
     cluster: &Cluster,
     key: &ObjectKey,
     timeouts: &Timeouts,
@@ -295,6 +295,14 @@ pub async fn give_up(cluster: &Cluster, id: &BackupId, served: &ServedKinds, nam
         }
     }
     given_up
+}
+
+/// Deletes a snapshot with its data and names its content, empty when it had none yet; `None` when there is no such snapshot.
+pub(crate) async fn delete_by_key(cluster: &Cluster, key: &ObjectKey) -> Result<Option<String>, SnapshotError> {
+    let Some(snapshot) = read::<Snapshot>(cluster, key).await? else { return Ok(None) };
+    let content = snapshot.status.as_ref().and_then(|status| status.bound_volume_snapshot_content_name.clone());
+    delete_with_data(cluster, key, snapshot).await?;
+    Ok(Some(content.unwrap_or_default()))
 }
 
 async fn delete_with_data(cluster: &Cluster, key: &ObjectKey, snapshot: Snapshot) -> Result<(), SnapshotError> {

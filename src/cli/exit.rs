@@ -5,6 +5,7 @@ use crate::backup::BackupError;
 use crate::barrier::BarrierError;
 use crate::cluster::ClusterError;
 use crate::discover::DiscoverError;
+use crate::doctor::{Diagnosis, Verdict};
 use crate::explain::ExplainError;
 use crate::report::PrintError;
 use crate::restore::RestoreError;
@@ -172,6 +173,18 @@ fn of_explain(error: &ExplainError) -> Exit {
     }
 }
 
+/// Exit code of `doctor`: a half that could not be looked at before a check that failed.
+pub(super) fn of_diagnosis(diagnosis: &Diagnosis) -> Exit {
+    let cluster = diagnosis.no_cluster.as_ref().map(|error| of_cluster(error, Phase::Reading));
+    let store = diagnosis.no_store.as_ref().map(of_store);
+    match [cluster, store].contains(&Some(Exit::Unreachable)) {
+        _ if diagnosis.interrupted => Exit::Interrupted,
+        true => Exit::Unreachable,
+        false if diagnosis.count(Verdict::Failed) > 0 => Exit::Refused,
+        false => Exit::Done,
+    }
+}
+
 fn of_discover(error: &DiscoverError) -> Exit {
     match error {
         DiscoverError::List { source, .. } => of_cluster(source, Phase::Reading),
@@ -227,7 +240,9 @@ fn of_cluster(error: &ClusterError, phase: Phase) -> Exit {
         | ClusterError::Answered { .. }
         | ClusterError::ReadAnswer { .. }
         | ClusterError::BuildRequest { .. }
-        | ClusterError::PodAnswered { .. } => Exit::Failed,
+        | ClusterError::PodAnswered { .. }
+        | ClusterError::UseLogin { .. }
+        | ClusterError::Forward { .. } => Exit::Failed,
     }
 }
 

@@ -3,6 +3,7 @@
 mod backup;
 mod cronjob;
 mod discover;
+mod doctor;
 mod exit;
 mod explain;
 mod failure;
@@ -40,6 +41,9 @@ enum Command {
     /// Say why an object is in a backup or not
     #[command(after_help = exit::help())]
     Explain(explain::Args),
+    /// Check all that a backup and a restore will need. Warnings keep the exit code 0; a failed check is 4
+    #[command(after_help = exit::help())]
+    Doctor(doctor::Args),
     /// Save Prometheus, its operator and all they need; snapshot their volumes
     #[command(after_help = exit::help())]
     Backup(backup::Args),
@@ -83,6 +87,7 @@ pub async fn run(args: Args) -> Exit {
     let (ended, output) = match args.command {
         Command::Discover(args) => (discover::run(&args).await, args.output),
         Command::Explain(args) => (explain::run(&args).await, args.output),
+        Command::Doctor(args) => (doctor::run(&args).await, args.output),
         Command::Backup(args) => (backup::run(&args).await, args.output),
         Command::List(args) => (list::run(&args).await, args.output),
         Command::Show(args) => (show::run(&args).await, args.output),
@@ -146,7 +151,7 @@ mod tests {
 
     #[test]
     fn every_option_has_an_environment_variable_but_those_that_change_the_meaning_of_one_run() {
-        let per_run = ["help", "version", "plan"];
+        let per_run = ["help", "version", "plan", "snapshot_test"];
         for command in Args::command().get_subcommands() {
             for argument in command.get_arguments().filter(|argument| !argument.is_positional()) {
                 let id = argument.get_id().as_str();

@@ -166,6 +166,23 @@ pub enum ClusterError {
         /// The first 300 characters of the answer.
         body: String,
     },
+    /// The Secret with the login for a server in a pod is of no use.
+    #[error("cannot log in with {secret}: {why}")]
+    UseLogin {
+        /// The Secret.
+        secret: String,
+        /// Why, without its content.
+        why: &'static str,
+    },
+    /// There is no tunnel into a pod, or it broke.
+    #[error("cannot reach pod {pod} by pods/portforward")]
+    Forward {
+        /// `namespace/name:port`.
+        pod: String,
+        /// Why.
+        #[source]
+        cause: Cause,
+    },
 }
 
 impl ClusterError {

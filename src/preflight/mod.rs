@@ -92,7 +92,7 @@ fn nothing_found() -> Refusal {
 }
 
 /// Refuses when the cluster serves no snapshot objects.
-fn snapshot_api(served: &ServedKinds) -> Vec<Refusal> {
+pub(crate) fn snapshot_api(served: &ServedKinds) -> Vec<Refusal> {
     ["VolumeSnapshot", "VolumeSnapshotContent", "VolumeSnapshotClass"]
         .into_iter()
         .filter(|kind| served.find(GroupKind(SNAPSHOT_GROUP, kind)).is_none())
@@ -107,16 +107,17 @@ fn snapshot_api(served: &ServedKinds) -> Vec<Refusal> {
 
 /// A `VolumeSnapshotClass` as far as the choice needs it.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub(crate) struct SnapshotClass {
-    metadata: ClassMetadata,
+    pub(crate) metadata: ClassMetadata,
     driver: String,
+    pub(crate) deletion_policy: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-struct ClassMetadata {
-    name: String,
+pub(crate) struct ClassMetadata {
+    pub(crate) name: String,
     annotations: std::collections::BTreeMap<String, String>,
 }
 
@@ -126,7 +127,10 @@ impl SnapshotClass {
     }
 }
 
-async fn snapshot_classes(cluster: &Cluster, served: &ServedKinds) -> Result<Vec<SnapshotClass>, PreflightError> {
+pub(crate) async fn snapshot_classes(
+    cluster: &Cluster,
+    served: &ServedKinds,
+) -> Result<Vec<SnapshotClass>, PreflightError> {
     let Some(kind) = served.find(GroupKind(SNAPSHOT_GROUP, "VolumeSnapshotClass")) else { return Ok(Vec::new()) };
     let failed = |source| PreflightError { what: "volumesnapshotclasses".to_owned(), source };
     let texts = cluster.list(kind, None, None).await.map_err(failed)?;
@@ -134,7 +138,7 @@ async fn snapshot_classes(cluster: &Cluster, served: &ServedKinds) -> Result<Vec
 }
 
 /// The class that snapshots a volume, chosen by its driver; of several the default one.
-fn class_for(volume: &DataVolume, classes: &[SnapshotClass]) -> Result<String, Refusal> {
+pub(crate) fn class_for(volume: &DataVolume, classes: &[SnapshotClass]) -> Result<String, Refusal> {
     let refusal = |why: String, fix: &str| Refusal {
         object: format!("PersistentVolumeClaim {}", volume.qualified_name()),
         why,

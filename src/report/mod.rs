@@ -1,5 +1,6 @@
 //! Puts results into words: tables for people, JSON and YAML for programs. Knows no cluster and no store.
 
+mod doctor;
 mod manifests;
 mod progress;
 mod table;
@@ -13,6 +14,7 @@ use serde_json::Value;
 pub use manifests::{Manifest, manifests, roles, service_account};
 
 use crate::backup::BackupOutcome;
+use crate::doctor::Diagnosis;
 use crate::explain::Answer;
 use crate::list::Listing;
 use crate::model::{BackupRecord, Decisions, Inventory, Reporter};
@@ -87,6 +89,14 @@ pub fn discovered(inventory: &Inventory, decisions: &Decisions, output: OutputFo
 /// When it cannot be printed in the format.
 pub fn explained(answers: &[Answer], output: OutputFormat) -> Result<String, PrintError> {
     output.print(|| views::explanation(answers), || text::explanation(answers))
+}
+
+/// The result of `doctor`.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn diagnosed(diagnosis: &Diagnosis, output: OutputFormat) -> Result<String, PrintError> {
+    output.print(|| doctor::view(diagnosis), || doctor::text(diagnosis))
 }
 
 /// The result of `backup`.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use futures::future::BoxFuture;
 
-use super::StoreError;
+use super::{Remote, StoreError};
 
 /// A flat map from keys to bytes that can grow and shrink, but in which nothing changes.
 ///
@@ -32,6 +32,11 @@ pub trait Backend: Send + Sync {
 
     /// Removes an object. It is no error if there is none.
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// The server it is on; a directory is on none.
+    fn remote(&self) -> Option<Remote> {
+        None
+    }
 }
 
 /// Whether a text can be a key.

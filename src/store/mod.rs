@@ -11,6 +11,7 @@ mod local;
 mod s3;
 mod s3_answer;
 mod s3_client;
+mod s3_clock;
 #[cfg(test)]
 mod samples;
 mod url;
@@ -86,6 +87,15 @@ pub enum CreateOnly {
     Ignored,
 }
 
+/// The server a store is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// Its URL, or which AWS region.
+    pub endpoint: String,
+    /// How far its clock is ahead of ours, by the `Date` of its last answer; `None` before the first.
+    pub clock_skew: Option<jiff::SignedDuration>,
+}
+
 /// One backup as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -123,6 +133,11 @@ impl Store {
     /// Where it is.
     pub fn url(&self) -> &StoreUrl {
         &self.url
+    }
+
+    /// The server it is on; `None` for a directory.
+    pub fn remote(&self) -> Option<Remote> {
+        self.backend.remote()
     }
 
     /// The backend, for the tests that hold it to its contract.

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::backend::{Backend, is_key};
 use super::s3_answer::{Failure, Meaning};
 use super::s3_client::{Connected, connect};
-use super::{StoreError, StoreOptions};
+use super::s3_clock::Clock;
+use super::{Remote, StoreError, StoreOptions};
 use crate::model::Timeouts;
 
 /// Requests sent at most for one operation, and the first wait between two; each further wait is twice as long.
@@ -25,6 +26,7 @@ pub(super) struct S3 {
     prefix: String,
     who: String,
     endpoint: String,
+    clock: Clock,
     timeouts: Timeouts,
 }
 
@@ -34,13 +36,14 @@ type Attempted<T> = (Result<T, Failure>, u32);
 impl S3 {
     /// Finds the credentials; the bucket is not asked.
     pub(super) async fn open(bucket: &str, prefix: &str, options: &StoreOptions) -> Result<Self, StoreError> {
-        let Connected { client, who, endpoint } = connect(options).await?;
+        let Connected { client, who, endpoint, clock } = connect(options).await?;
         Ok(Self {
             client,
             bucket: bucket.to_owned(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
             who,
             endpoint,
+            clock,
             timeouts: options.timeouts.clone(),
         })
     }
@@ -205,6 +208,10 @@ impl Backend for S3 {
 
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move { self.remove(key).await.map_err(|failure| self.error("delete", key, failure)) })
+    }
+
+    fn remote(&self) -> Option<Remote> {
+        Some(Remote { endpoint: self.endpoint.clone(), clock_skew: self.clock.skew() })
     }
 }
 

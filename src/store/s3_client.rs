@@ -21,6 +21,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::s3_clock::Clock;
 use super::{Cause, PathStyle, StoreError, StoreOptions};
 
 /// The region of a server that has none: every S3-compatible server takes it.
@@ -34,6 +35,8 @@ pub(super) struct Connected {
     pub(super) who: String,
     /// Where the bucket is looked for.
     pub(super) endpoint: String,
+    /// What its answers say of its clock.
+    pub(super) clock: Clock,
 }
 
 /// Finds the credentials and builds the client.
@@ -47,7 +50,9 @@ pub(super) async fn connect(options: &StoreOptions) -> Result<Connected, StoreEr
         PathStyle::Never => false,
     };
     let timeouts = TimeoutConfig::builder().connect_timeout(options.timeouts.connect).build();
+    let clock = Clock::default();
     let mut config = aws_sdk_s3::config::Builder::from(&shared)
+        .interceptor(clock.clone())
         .force_path_style(path_style)
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
@@ -62,7 +67,7 @@ pub(super) async fn connect(options: &StoreOptions) -> Result<Connected, StoreEr
     }
     let region = shared.region().map_or(REGION, Region::as_ref);
     let endpoint = endpoint.unwrap_or_else(|| format!("AWS, region {region}"));
-    Ok(Connected { client: Client::from_conf(config.build()), who, endpoint })
+    Ok(Connected { client: Client::from_conf(config.build()), who, endpoint, clock })
 }
 
 async fn load(options: &StoreOptions) -> Result<SdkConfig, StoreError> {

@@ -33,9 +33,14 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved { words: &["aws_"], to: To::Modules(&["store"]), because: "only store/ talks to S3" },
     Reserved {
-        words: &["hyper::", "hyper_util::", "reqwest::", "ureq::"],
+        words: &["reqwest::", "ureq::"],
         to: To::Modules(&["prometheus_api"]),
         because: "only prometheus_api.rs speaks HTTP by itself",
+    },
+    Reserved {
+        words: &["hyper::", "hyper_util::"],
+        to: To::Modules(&["cluster"]),
+        because: "only cluster/ speaks HTTP over a tunnel into a pod",
     },
     Reserved { words: &["clap::"], to: To::Modules(&["cli", "main"]), because: "only cli/ reads the command line" },
     Reserved {
@@ -317,7 +322,8 @@ fn each_breach_is_named() {
     for (path, text, expected) in [
         ("store.rs", "//! X.\nuse kube::Client;\n", "store.rs: uses kube::: only cluster/ talks to the API server"),
         ("cluster/inner.rs", "//! X.\nuse aws_sdk_s3::Client;\n", "uses aws_: only store/ talks to S3"),
-        ("cluster.rs", "//! X.\nuse hyper::Request;\n", "only prometheus_api.rs speaks HTTP"),
+        ("cluster.rs", "//! X.\nuse ureq::Agent;\n", "only prometheus_api.rs speaks HTTP"),
+        ("store.rs", "//! X.\nuse hyper::Request;\n", "only cluster/ speaks HTTP over a tunnel"),
         ("plan.rs", "//! X.\n#[derive(clap::Args)]\nstruct A;\n", "only cli/ reads the command line"),
         ("store.rs", "//! X.\nfn f() {\n    eprintln!();\n}\n", "uses eprintln!: only cli/ and report/"),
         ("store.rs", "//! X.\nfn f() {\n    io::stdout();\n}\n", "uses stdout(): only cli/ and report/"),

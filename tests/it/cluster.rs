@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use promsafe::cluster::{Access, Cluster, ClusterError, ConnectOptions, Creation, Deletion, PodAddress};
+use promsafe::cluster::{Access, Cluster, ClusterError, ConnectOptions, Creation, Deletion, PodAddress, Tunnel};
 use promsafe::model::{GroupKind, ObjectKey, ServedKind, Timeouts};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -454,6 +454,31 @@ async fn pod_that_is_not_there_or_not_running_is_told() {
     let unready = proxy.cluster(&short()).await.pod_get(&pod, "/-/ready").await.unwrap_err();
     assert_eq!(unready.to_string(), "pod pods/prometheus-0:9090 answered 503: injected fault");
     assert_eq!(hits.spoilt(), 1);
+}
+
+#[tokio::test]
+async fn tunnel_that_is_not_allowed_or_leads_nowhere_is_told() {
+    let (control_plane, cluster) = with_namespace("tunnels").await;
+    let secret = secret_key("tunnels", "login");
+    control_plane.apply(
+        "{apiVersion: v1, kind: Secret, metadata: {name: login, namespace: tunnels}, stringData: {token: hunter2}}",
+    );
+    let credentials = cluster.credentials(&secret).await.unwrap();
+    let pod = PodAddress {
+        namespace: "tunnels".to_owned(),
+        pod: "prometheus-0".to_owned(),
+        port: 9090,
+        scheme: "https".to_owned(),
+    };
+    let tunnel = |cluster| Tunnel::new(cluster, pod.clone(), credentials.clone());
+    let words = |error: &ClusterError| promsafe::words::chain(error);
+    let absent = words(&tunnel(cluster.clone()).get("/-/ready").await.unwrap_err());
+    let reached = "cannot reach pod tunnels/prometheus-0:9090 by pods/portforward: ";
+    assert!(absent.starts_with(reached) && absent.contains("not found"), "{absent}");
+    let restricted = control_plane.cluster_as(User::Restricted).await;
+    let refused = words(&tunnel(restricted).get("/-/ready").await.unwrap_err());
+    assert!(refused.starts_with(reached) && refused.contains("cannot get resource \"pods/portforward\""), "{refused}");
+    assert!(![absent, refused].concat().contains("hunter2"));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod architecture;
 mod cluster;
 mod commands;
 mod dependencies;
+mod doctor;
 mod kept_backup;
 mod node;
 mod node_store;
