@@ -68,8 +68,8 @@ pub enum Need {
     Snapshots,
     /// When a Prometheus is asked what it holds.
     Fingerprint,
-    /// When a Prometheus listens on the loopback address of its pod alone.
-    Loopback,
+    /// When a Prometheus demands a login.
+    Login,
     /// When a webhook or an `APIService` is restored, which waits for its backend.
     Endpoints,
     /// When it takes, or looks at, the run lock.

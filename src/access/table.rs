@@ -174,7 +174,7 @@ pub const TABLE: &[Permission] = &[
     },
     // --- asking Prometheus
     Permission {
-        runs: &[Run::Backup, Run::Restore],
+        runs: &[Run::Backup, Run::Restore, Run::Doctor],
         need: Need::Fingerprint,
         place: Place::Captured,
         resources: &["pods/proxy"],
@@ -183,13 +183,21 @@ pub const TABLE: &[Permission] = &[
         ..READ
     },
     Permission {
-        runs: &[Run::Backup, Run::Restore],
-        need: Need::Loopback,
+        need: Need::Login,
+        place: Place::Captured,
+        resources: &["pods"],
+        verbs: &["get"],
+        because: "the pod of a Prometheus that demands a login names the Secret with it",
+        ..READ
+    },
+    Permission {
+        runs: &[Run::Backup, Run::Restore, Run::Doctor],
+        need: Need::Login,
         place: Place::Captured,
         resources: &["pods/portforward"],
         verbs: &["get", "create"],
-        because: "a Prometheus that listens on loopback alone (listenLocal) is asked through a forwarded port; the \
-                  WebSocket for it is a get, which Kubernetes 1.35 and later allows only together with create",
+        because: "the API server's proxy takes the login off, so such a Prometheus is asked through a tunnel into its \
+                  pod; its WebSocket is a get, which Kubernetes 1.35 and later allows only together with create",
         ..READ
     },
     // --- a restore outside of namespaces
@@ -343,10 +351,18 @@ pub const TABLE: &[Permission] = &[
     Permission {
         runs: DOCTOR,
         need: Need::SnapshotTest,
+        resources: &["persistentvolumes"],
+        verbs: &["get", "patch"],
+        because: "only for --snapshot-test: the volumes of a class that retains them are to go as well",
+        ..READ
+    },
+    Permission {
+        runs: DOCTOR,
+        need: Need::SnapshotTest,
         place: Place::Own,
-        resources: &["pods/log"],
-        verbs: &["get"],
-        because: "only for --snapshot-test: what that pod says",
+        resources: &["events"],
+        verbs: &["list"],
+        because: "only for --snapshot-test: why that pod does not start",
         ..READ
     },
     Permission {
