@@ -1,5 +1,7 @@
 //! Executes a plan: per stage all objects in parallel, then its barrier. Creates only; what exists stays as it is.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use tokio::time::Instant;
 
@@ -48,8 +50,8 @@ pub struct Applied {
     pub created: u64,
     /// Objects that failed.
     pub problems: Vec<Problem>,
-    /// When the last object was written; what follows is waiting for pods. `None` when nothing was written.
-    pub last_write: Option<Instant>,
+    /// Time spent writing: all stages together, without their barriers.
+    pub writing_took: Duration,
 }
 
 /// Executes a plan.
@@ -83,9 +85,10 @@ async fn run(
     if !creates.is_empty() {
         let doing = format!("{}: creating {}", stage.stage.name, creates.len());
         watch.reporter.event(&Event::Step { doing });
+        let begun = Instant::now();
         let writes = futures::stream::iter(creates.into_iter().map(|step| write(watch, plan, step)));
         let written: Vec<Result<(), Problem>> = writes.buffer_unordered(WRITES_IN_FLIGHT).collect().await;
-        applied.last_write = Some(Instant::now());
+        applied.writing_took += begun.elapsed();
         let failed = applied.take(written, watch.reporter);
         if failed > 0 && stage.stage.barrier != Barrier::None {
             return Err(StageError::Incomplete { failed });

@@ -14,13 +14,14 @@ use crate::discover::{DiscoverError, Scope, discover};
 use crate::fingerprint;
 use crate::layout;
 use crate::model::{
-    BackupId, BackupRecord, ClusterIdentity, Event, Fingerprint, Instance, InstanceKind, Inventory, Problem, Refusal,
-    Reporter, ServedKinds, SnapshotRecord, Timeouts, VolumeRecord,
+    BackupId, BackupRecord, ClusterIdentity, Event, Fingerprint, Housekeeping, Instance, InstanceKind, Inventory,
+    Origin, Problem, Refusal, Reporter, ServedKinds, SnapshotRecord, Timeouts, VolumeRecord,
 };
 use crate::preflight::{self, PreflightError, VolumeMode};
 use crate::reach;
-use crate::snapshots::{self, GivenUp, SnapshotError, Wanted};
+use crate::snapshots::{self, GivenUp, MadeFor, SnapshotError, Wanted};
 use crate::store::{CreateOnly, Store, StoreError};
+use crate::sweep::{self, SweepRequest};
 use crate::words;
 
 /// What is asked for.
@@ -36,6 +37,8 @@ pub struct BackupRequest {
     pub mode: VolumeMode,
     /// What happens when something that is needed is not there.
     pub missing: MissingReferences,
+    /// Since when this run holds the run lock: with it, what dead runs left is swept. `None` without a lock.
+    pub locked_since: Option<Timestamp>,
 }
 
 /// What happens when an object that is in needs another that is not there.
@@ -54,6 +57,8 @@ pub struct BackupOutcome {
     pub record: BackupRecord,
     /// What could not be saved or asked while the rest went on.
     pub problems: Vec<Problem>,
+    /// What it did beside.
+    pub housekeeping: Housekeeping,
     /// The whole run.
     pub took: Duration,
     /// Of it, waiting until the snapshots were ready.
@@ -127,7 +132,7 @@ pub async fn backup(
     };
     let Checked { identity, inventory, packer, served, wanted } = checked;
     let namespaces = inventory.namespaces.clone();
-    let writing = Writing { cluster, store, request, timeouts, reporter, sealing: Cell::new(false) };
+    let writing = Writing { cluster, served: &served, store, request, timeouts, reporter, sealing: Cell::new(false) };
     let run = writing.run(identity, inventory, packer, &wanted);
     tokio::pin!(run);
     let written = tokio::select! {
@@ -198,6 +203,7 @@ fn with_references(
 /// The part that writes.
 struct Writing<'a> {
     cluster: &'a Cluster,
+    served: &'a ServedKinds,
     store: &'a Store,
     request: &'a BackupRequest,
     timeouts: &'a Timeouts,
@@ -214,10 +220,15 @@ impl Writing<'_> {
         packer: Packer,
         wanted: &[Wanted],
     ) -> Result<BackupOutcome, BackupError> {
-        let (fingerprints, without_fingerprint) = fingerprints(self.cluster, &inventory.instances, self.reporter).await;
+        let (origin, housekeeping, (fingerprints, without_fingerprint)) =
+            tokio::try_join!(self.origin(wanted), async { Ok(self.sweep().await) }, async {
+                Ok(fingerprints(self.cluster, &inventory.instances, self.reporter).await)
+            },)?;
         let begun = Instant::now();
+        let made_for = origin.as_ref().map(|origin| MadeFor { id: &self.request.id, origin });
         let snapshots = async {
-            let taken = snapshots::take(self.cluster, &self.request.id, wanted, self.timeouts, self.reporter).await;
+            let Some(made_for) = &made_for else { return Ok((Vec::new(), Duration::ZERO)) };
+            let taken = snapshots::take(self.cluster, made_for, wanted, self.timeouts, self.reporter).await;
             Ok((taken.map_err(BackupError::Snapshot)?, begun.elapsed()))
         };
         let ((snapshots, snapshots_took), bytes) = tokio::try_join!(snapshots, packed(packer))?;
@@ -226,7 +237,9 @@ impl Writing<'_> {
             .event(&Event::Step { doing: format!("writing backup {} to {}", self.request.id, self.store.url()) });
         let mut draft = self.store.begin(&self.request.id).await.map_err(BackupError::Store)?;
         draft.put(layout::BUNDLE, bytes).await.map_err(BackupError::Store)?;
-        snapshots::keep(self.cluster, &snapshots).await.map_err(BackupError::Snapshot)?;
+        if let Some(made_for) = &made_for {
+            snapshots::keep(self.cluster, made_for, &snapshots).await.map_err(BackupError::Snapshot)?;
+        }
         let problems = problems(&inventory, &without_fingerprint);
         let mut record = self.record(identity, inventory, snapshots);
         record.fingerprints = fingerprints;
@@ -237,7 +250,22 @@ impl Writing<'_> {
             Ok(()) => {}
             Err(source) => self.after_failed_seal(source).await?,
         }
-        Ok(BackupOutcome { record, problems, took: Duration::ZERO, snapshots_took })
+        Ok(BackupOutcome { record, problems, housekeeping, took: Duration::ZERO, snapshots_took })
+    }
+
+    /// What is written on the snapshots to tell where they belong.
+    async fn origin(&self, wanted: &[Wanted]) -> Result<Option<Origin>, BackupError> {
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        self.store.mark().await.map(Some).map_err(BackupError::Store)
+    }
+
+    /// Without the lock another run may be alive, and what it made no debris.
+    async fn sweep(&self) -> Housekeeping {
+        let Some(locked_since) = self.request.locked_since else { return Housekeeping::default() };
+        let sweep = SweepRequest { namespaces: &self.request.scope.namespaces, own: &self.request.id, locked_since };
+        sweep::sweep(self.cluster, self.store, self.served, &sweep, self.reporter).await
     }
 
     /// An answer can be lost after the record was taken: the store knows.

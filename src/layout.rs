@@ -15,6 +15,9 @@ pub const INVENTORY: &str = "inventory.json";
 /// Name of the list of what was left out, inside the bundle.
 pub const LEFT_OUT: &str = "left-out.json";
 
+/// Path of the file that tells this store from all others.
+pub const STORE: &str = "store.json";
+
 /// What every backup's directory begins with.
 pub const BACKUPS: &str = "backups/";
 

@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod container;
 pub mod generated;
 pub mod layout;
+pub mod metrics;
 pub mod names;
 pub mod operator_scope;
 pub mod order;
@@ -25,6 +26,7 @@ pub mod words;
 // L2: gateways, the only ones that talk to the outside. They do not know each other.
 pub mod cluster;
 pub mod prometheus_api;
+pub mod pushgateway;
 pub mod store;
 
 // L3: procedures. Talk through the gateways, decide with the knowledge.
@@ -34,12 +36,14 @@ pub mod bind;
 pub mod confirm;
 pub mod discover;
 pub mod fingerprint;
+pub mod lock;
 pub mod preflight;
 pub mod reach;
 pub mod release;
 pub mod snapshots;
 pub mod successor;
 pub mod survey;
+pub mod sweep;
 
 // L4: pipelines.
 pub mod backup;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{BackupId, ObjectKey};
+use crate::model::{BackupId, ObjectKey, Origin};
 use crate::scope::SNAPSHOT_GROUP;
 
 /// Label on the `VolumeSnapshot`s of a backup; the value is the backup's id.
@@ -18,8 +18,21 @@ pub const SNAPSHOT_API: &str = "snapshot.storage.k8s.io/v1";
 /// Name of the Lease, in promsafe's own namespace, that keeps two runs apart.
 pub const RUN_LOCK: &str = "promsafe";
 
+/// Version of Leases.
+pub const LEASE_API: &str = "coordination.k8s.io/v1";
+
+/// Annotation on the snapshot objects of a backup: URL of the store it is written to.
+pub const STORE_ANNOTATION: &str = "promsafe/store";
+/// Annotation on the snapshot objects of a backup: identity of that store, which its URL alone does not tell.
+pub const STORE_ID_ANNOTATION: &str = "promsafe/store-id";
+
 /// Longest name of an object (RFC 1123 subdomain).
 const LONGEST: usize = 253;
+
+/// Key of the run lock.
+pub fn run_lock_key(namespace: &str) -> ObjectKey {
+    ObjectKey::namespaced("coordination.k8s.io", "Lease", "leases", namespace, RUN_LOCK)
+}
 
 /// Key of a `VolumeSnapshot`.
 pub fn snapshot_key(namespace: &str, name: &str) -> ObjectKey {
@@ -51,6 +64,11 @@ pub fn restored_snapshot(id: &BackupId, run: &str, claim: &str) -> String {
 /// Labels of what a backup makes.
 pub fn backup_labels(id: &BackupId) -> BTreeMap<&'static str, &str> {
     BTreeMap::from([("app.kubernetes.io/managed-by", "promsafe"), (BACKUP_LABEL, id.as_str())])
+}
+
+/// Annotations of what a backup makes: where its record will be.
+pub fn origin_annotations(origin: &Origin) -> BTreeMap<&'static str, &str> {
+    BTreeMap::from([(STORE_ANNOTATION, origin.url.as_str()), (STORE_ID_ANNOTATION, origin.id.as_str())])
 }
 
 /// Labels of what a restore makes for a while.

@@ -93,6 +93,8 @@ pub struct PodProof {
     /// Damages of the write-ahead log found and cut off at the start. One is normal: a crash-consistent copy may end within
     /// a record.
     pub wal_corruptions: u64,
+    /// Whether some sample from before the snapshot came back, where there was one.
+    pub head_is_back: bool,
     /// What did not come back, in words. Empty means the proof holds.
     pub differences: Vec<String>,
 }
@@ -105,9 +107,10 @@ impl PodProof {
         self.ready && self.differences.is_empty()
     }
 
-    /// Whether blocks, samples and probes are the same, whatever became of rules and scrape pools.
+    /// Whether blocks, samples and probes are the same and the head is not empty, whatever became of rules and scrape pools.
     pub fn history_holds(&self) -> bool {
-        self.ready && self.blocks.is_equal() && self.samples.is_equal() && self.probes.is_equal()
+        let equal = self.blocks.is_equal() && self.samples.is_equal() && self.probes.is_equal();
+        self.ready && equal && self.head_is_back
     }
 
     /// The proof of a Prometheus that did not answer, for this reason.
@@ -139,9 +142,8 @@ pub fn compare(then: &Fingerprint, now: &Answers, snapshot_cut_at: Option<Timest
     });
     let rule_groups = all_there("rule group", &then.rule_groups, &now.rule_groups, &mut differences);
     let scrape_pools = all_there("scrape pool", &then.scrape_pools, &now.scrape_pools, &mut differences);
-    if let (Some(cut_at), None) = (snapshot_cut_at, now.newest_sample)
-        && then.head.series > 0
-    {
+    let lost_head = snapshot_cut_at.filter(|_| now.newest_sample.is_none() && then.head.series > 0);
+    if let Some(cut_at) = lost_head {
         differences.push(format!("no sample from before the snapshot ({cut_at}) came back"));
     }
     PodProof {
@@ -156,6 +158,7 @@ pub fn compare(then: &Fingerprint, now: &Answers, snapshot_cut_at: Option<Timest
         scrape_pools,
         gap_seconds: snapshot_cut_at.zip(now.newest_sample).map(|(cut, newest)| gap_seconds(cut, newest)),
         wal_corruptions: now.wal_corruptions,
+        head_is_back: lost_head.is_none(),
         differences,
     }
 }
@@ -314,6 +317,15 @@ mod tests {
     fn blocks_that_cannot_be_listed_any_more_do_not_hold() {
         let words = differences(|now| now.blocks = None);
         assert!(words[0].starts_with("block 01A") && words[1].contains("cannot list"), "{words:?}");
+    }
+
+    #[test]
+    fn young_prometheus_that_comes_back_empty_has_lost_its_history() {
+        let young = Fingerprint { blocks: vec![], probes: vec![], ..fingerprint() };
+        let empty = Answers { blocks: Some(vec![]), probes: vec![], newest_sample: None, ..answers() };
+        let proof = compare(&young, &empty, Some(at()));
+        assert!(!proof.holds() && !proof.history_holds());
+        assert!(compare(&young, &answers(), Some(at())).history_holds());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::confirm;
 use crate::layout;
 use crate::model::{
-    BackupId, BackupRecord, CapturedManifest, DataVolume, Event, Fingerprint, Problem, Reporter, Timeouts,
+    BackupId, BackupRecord, CapturedManifest, DataVolume, Event, Fingerprint, Housekeeping, Problem, Reporter, Timeouts,
 };
 use crate::plan::{self, RestorePlan, RestoreRequest};
 use crate::preflight::{self, PreflightError};
@@ -59,8 +59,8 @@ pub struct RestoreOutcome {
     pub confirmation: Option<Confirmation>,
     /// The whole run.
     pub took: Duration,
-    /// Until the last object was written: the restore's own part.
-    pub writing_took: Duration,
+    /// What it did beside.
+    pub housekeeping: Housekeeping,
 }
 
 /// The restore stopped.
@@ -129,7 +129,6 @@ pub async fn restore(
         return Ok(RestoreEnd::Refused(Box::new(plan)));
     }
     let applied = apply::apply(cluster, &plan, timeouts, reporter).await.map_err(RestoreError::Apply)?;
-    let writing_took = applied.last_write.map_or_else(|| begun.elapsed(), |at| at.duration_since(begun));
     let watch = Watch { cluster, timeouts, reporter };
     let released = release::release(&watch, &plan, &record.volumes).await.map_err(RestoreError::Release)?;
     let confirmation = prove(cluster, &record, &plan, timeouts, reporter).await;
@@ -139,7 +138,7 @@ pub async fn restore(
         released,
         confirmation,
         took: begun.elapsed(),
-        writing_took,
+        housekeeping: Housekeeping::default(),
     })))
 }
 

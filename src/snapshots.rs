@@ -9,11 +9,11 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, ClusterError, Creation};
-use crate::model::{BackupId, DataVolume, Event, ObjectKey, Reporter, ServedKinds, SnapshotRecord, Timeouts};
+use crate::model::{BackupId, DataVolume, Event, ObjectKey, Origin, Reporter, ServedKinds, SnapshotRecord, Timeouts};
 use crate::names::{self, SNAPSHOT_API, content_key, snapshot_key};
 use crate::quantity;
 use crate::scope::SNAPSHOT_GROUP;
@@ -25,6 +25,15 @@ pub struct Wanted {
     pub volume: DataVolume,
     /// Name of the `VolumeSnapshotClass`.
     pub class: String,
+}
+
+/// The backup a snapshot is taken for; written on it, so that what a killed run leaves is known for what it is.
+#[derive(Debug, Clone, Copy)]
+pub struct MadeFor<'a> {
+    /// The backup.
+    pub id: &'a BackupId,
+    /// Where its record will be.
+    pub origin: &'a Origin,
 }
 
 /// Snapshots could not be taken.
@@ -118,7 +127,7 @@ struct ContentStatus {
 /// The first that failed, after all have ended. What was created stays until [`give_up`].
 pub async fn take(
     cluster: &Cluster,
-    id: &BackupId,
+    made_for: &MadeFor<'_>,
     wanted: &[Wanted],
     timeouts: &Timeouts,
     reporter: &dyn Reporter,
@@ -126,22 +135,27 @@ pub async fn take(
     if !wanted.is_empty() {
         reporter.event(&Event::Step { doing: format!("taking {} VolumeSnapshots", wanted.len()) });
     }
-    let taken = join_all(wanted.iter().map(|wanted| take_one(cluster, id, wanted, timeouts, reporter))).await;
+    let taken = join_all(wanted.iter().map(|wanted| take_one(cluster, made_for, wanted, timeouts, reporter))).await;
     taken.into_iter().collect()
 }
 
 async fn take_one(
     cluster: &Cluster,
-    id: &BackupId,
+    made_for: &MadeFor<'_>,
     wanted: &Wanted,
     timeouts: &Timeouts,
     reporter: &dyn Reporter,
 ) -> Result<SnapshotRecord, SnapshotError> {
-    let key = snapshot_key(&wanted.volume.namespace, &names::snapshot(id, &wanted.volume.claim));
+    let key = snapshot_key(&wanted.volume.namespace, &names::snapshot(made_for.id, &wanted.volume.claim));
     let body = json!({
         "apiVersion": SNAPSHOT_API,
         "kind": key.kind,
-        "metadata": {"name": key.name, "namespace": key.namespace, "labels": names::backup_labels(id)},
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": names::backup_labels(made_for.id),
+            "annotations": names::origin_annotations(made_for.origin),
+        },
         "spec": {
             "volumeSnapshotClassName": wanted.class,
             "source": {"persistentVolumeClaimName": wanted.volume.claim},
@@ -244,19 +258,30 @@ async fn read<T: serde::de::DeserializeOwned>(cluster: &Cluster, key: &ObjectKey
         .map_err(|source| SnapshotError::Understand { object: key.to_string(), source })
 }
 
-/// Sets the contents to Retain: from now on deleting the namespace no longer destroys the snapshots.
+/// Sets the contents to Retain: from now on deleting the namespace no longer destroys the snapshots. They are marked as
+/// the snapshots are, which may be gone with their namespace.
 ///
 /// # Errors
 /// When one cannot be set; the backup must not be sealed then.
-pub async fn keep(cluster: &Cluster, snapshots: &[SnapshotRecord]) -> Result<(), SnapshotError> {
-    let kept = join_all(snapshots.iter().map(|snapshot| set_policy(cluster, &snapshot.content, "Retain"))).await;
+pub async fn keep(
+    cluster: &Cluster,
+    made_for: &MadeFor<'_>,
+    snapshots: &[SnapshotRecord],
+) -> Result<(), SnapshotError> {
+    let patch = json!({
+        "metadata": {
+            "labels": names::backup_labels(made_for.id),
+            "annotations": names::origin_annotations(made_for.origin),
+        },
+        "spec": {"deletionPolicy": "Retain"},
+    });
+    let kept = join_all(snapshots.iter().map(|snapshot| change_content(cluster, &snapshot.content, &patch))).await;
     kept.into_iter().collect()
 }
 
-async fn set_policy(cluster: &Cluster, content: &str, policy: &str) -> Result<(), SnapshotError> {
+async fn change_content(cluster: &Cluster, content: &str, patch: &Value) -> Result<(), SnapshotError> {
     let key = content_key(content);
-    let patch = json!({"spec": {"deletionPolicy": policy}});
-    let patched = cluster.merge_patch(&key, SNAPSHOT_API, &patch).await;
+    let patched = cluster.merge_patch(&key, SNAPSHOT_API, patch).await;
     patched.map_err(|source| SnapshotError::Talk { tried: "keep", object: key.to_string(), source }).map(drop)
 }
 
@@ -287,8 +312,7 @@ pub async fn give_up(cluster: &Cluster, id: &BackupId, served: &ServedKinds, nam
         };
         for text in listed {
             let key = kind.key(Some(namespace), &text.name);
-            let snapshot: Snapshot = serde_json::from_str(&text.json).unwrap_or_default();
-            match delete_with_data(cluster, &key, snapshot).await {
+            match delete_with_data(cluster, &key, &text.json).await {
                 Ok(()) => given_up.deleted.push(key.to_string()),
                 Err(cause) => given_up.left.push(format!("{key}: {cause}")),
             }
@@ -299,15 +323,24 @@ pub async fn give_up(cluster: &Cluster, id: &BackupId, served: &ServedKinds, nam
 
 /// Deletes a snapshot with its data and names its content, empty when it had none yet; `None` when there is no such snapshot.
 pub(crate) async fn delete_by_key(cluster: &Cluster, key: &ObjectKey) -> Result<Option<String>, SnapshotError> {
-    let Some(snapshot) = read::<Snapshot>(cluster, key).await? else { return Ok(None) };
-    let content = snapshot.status.as_ref().and_then(|status| status.bound_volume_snapshot_content_name.clone());
-    delete_with_data(cluster, key, snapshot).await?;
-    Ok(Some(content.unwrap_or_default()))
+    let text = cluster.get(key, SNAPSHOT_API).await;
+    let text = text.map_err(|source| SnapshotError::Talk { tried: "read", object: key.to_string(), source })?;
+    let Some(json) = text else { return Ok(None) };
+    delete_with_data(cluster, key, &json).await?;
+    let snapshot: Snapshot = serde_json::from_str(&json).unwrap_or_default();
+    Ok(Some(snapshot.status.and_then(|status| status.bound_volume_snapshot_content_name).unwrap_or_default()))
 }
 
-async fn delete_with_data(cluster: &Cluster, key: &ObjectKey, snapshot: Snapshot) -> Result<(), SnapshotError> {
-    if let Some(content) = snapshot.status.and_then(|status| status.bound_volume_snapshot_content_name) {
-        set_policy(cluster, &content, "Delete").await?;
+/// Deletes a `VolumeSnapshot` or a content whose snapshot is gone, and its data with it.
+///
+/// # Errors
+/// When the API server refuses.
+pub(crate) async fn delete_with_data(cluster: &Cluster, key: &ObjectKey, json: &str) -> Result<(), SnapshotError> {
+    let snapshot: Snapshot = serde_json::from_str(json).unwrap_or_default();
+    let bound = snapshot.status.and_then(|status| status.bound_volume_snapshot_content_name);
+    let content = if key.is_cluster_scoped() { Some(key.name.clone()) } else { bound };
+    if let Some(content) = content {
+        change_content(cluster, &content, &json!({"spec": {"deletionPolicy": "Delete"}})).await?;
     }
     delete(cluster, key).await
 }

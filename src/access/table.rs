@@ -167,9 +167,9 @@ pub const TABLE: &[Permission] = &[
         need: Need::Snapshots,
         group: SNAPSHOT_GROUP,
         resources: &["volumesnapshotcontents"],
-        verbs: &["get", "patch"],
+        verbs: &["get", "list", "patch", "delete"],
         because: "their storage handle is recorded and their deletionPolicy set to Retain, so that they outlive the \
-                  namespace",
+                  namespace; those that a killed backup left are deleted",
         ..READ
     },
     // --- asking Prometheus

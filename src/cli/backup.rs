@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
+use futures::TryFutureExt;
 use jiff::Timestamp;
 
 use super::options::{ClusterOptions, StoreArgs, duration, output_format, unique};
+use super::run_lock::{LockArgs, under};
+use super::telemetry::MetricsArgs;
 use super::termination::TerminationLog;
 use super::{Exit, Failure, interrupted, print};
-use crate::backup::{BackupRequest, MissingReferences, backup};
+use crate::backup::{BackupError, BackupOutcome, BackupRequest, MissingReferences, backup};
 use crate::discover::Scope;
-use crate::model::{BackupId, Timeouts};
+use crate::lock::RunLock;
+use crate::metrics::{self, Sample};
+use crate::model::{BackupId, Reporter, Timeouts};
 use crate::preflight::VolumeMode;
 use crate::report::{OutputFormat, backed_up};
 
@@ -34,6 +39,10 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) termination: TerminationLog,
     #[command(flatten)]
+    lock: LockArgs,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
     cluster: ClusterOptions,
     #[command(flatten)]
     store: StoreArgs,
@@ -48,10 +57,31 @@ enum Volumes {
 }
 
 pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
+    let telemetry = args.metrics.begin("backup", args.store.ca_file())?;
+    let reporter = args.output.reporter();
+    let taken = take(args, reporter.as_ref()).await;
+    let (ended, measured) = match &taken {
+        Ok((outcome, _)) => (exit(outcome), metrics::of_backup(&outcome.record)),
+        Err(failure) => (failure.exit(), unsaved(failure)),
+    };
+    let problems = telemetry.end(ended, measured, reporter.as_ref()).await;
+    let (mut outcome, url) = taken?;
+    outcome.housekeeping.problems.extend(problems);
+    args.termination.tell(exit(&outcome), &backed_up(&outcome, &url, OutputFormat::Table)?, args.output);
+    print(&backed_up(&outcome, &url, args.output)?)?;
+    Ok(exit(&outcome))
+}
+
+/// Takes the backup under the run lock; with the URL of its store.
+async fn take(args: &Args, reporter: &dyn Reporter) -> Result<(BackupOutcome, String), Failure> {
     let timeouts = Timeouts { snapshot_ready: args.snapshot_timeout, ..Timeouts::default() };
     let started_at = Timestamp::now();
+    let id = BackupId::new(started_at, unique());
+    let cluster = args.cluster.connect(&timeouts).await?;
+    let store = args.store.open(&timeouts).await?;
+    let lock = args.lock.acquire(&cluster, &format!("backup {id}"), &timeouts, reporter).await?;
     let request = BackupRequest {
-        id: BackupId::new(started_at, unique()),
+        id,
         started_at,
         scope: Scope { namespaces: args.namespace.clone() },
         mode: match args.volumes {
@@ -59,13 +89,26 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
             Volumes::None => VolumeMode::None,
         },
         missing: if args.allow_missing { MissingReferences::Allow } else { MissingReferences::Refuse },
+        locked_since: lock.as_ref().map(RunLock::held_since),
     };
-    let cluster = args.cluster.connect(&timeouts).await?;
-    let store = args.store.open(&timeouts).await?;
-    let reporter = args.output.reporter();
-    let outcome = backup(&cluster, &store, &request, &timeouts, reporter.as_ref(), interrupted()).await?;
-    let (url, exit) = (store.url().to_string(), if outcome.problems.is_empty() { Exit::Done } else { Exit::Problems });
-    args.termination.tell(exit, &backed_up(&outcome, &url, OutputFormat::Table)?, args.output);
-    print(&backed_up(&outcome, &url, args.output)?)?;
-    Ok(exit)
+    let run = Box::pin(backup(&cluster, &store, &request, &timeouts, reporter, interrupted()));
+    let (mut outcome, housekeeping) = under(lock, reporter, run.map_err(Failure::from)).await?;
+    outcome.housekeeping.extend(housekeeping);
+    Ok((outcome, store.url().to_string()))
+}
+
+fn exit(outcome: &BackupOutcome) -> Exit {
+    let problems = outcome.problems.len() + outcome.housekeeping.problems.len();
+    if problems == 0 { Exit::Done } else { Exit::Problems }
+}
+
+/// Volumes because of which there is no backup, as far as that is known.
+fn unsaved(failure: &Failure) -> Vec<Sample> {
+    match failure {
+        Failure::Backup(BackupError::Refused(refusals)) => {
+            let volumes = refusals.iter().filter(|refusal| refusal.object.starts_with("PersistentVolumeClaim "));
+            metrics::of_refused_backup(volumes.count())
+        }
+        _ => Vec::new(),
+    }
 }

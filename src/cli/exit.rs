@@ -7,6 +7,7 @@ use crate::cluster::ClusterError;
 use crate::discover::DiscoverError;
 use crate::doctor::{Diagnosis, Verdict};
 use crate::explain::ExplainError;
+use crate::lock::LockError;
 use crate::report::PrintError;
 use crate::restore::RestoreError;
 use crate::snapshots::SnapshotError;
@@ -79,6 +80,9 @@ pub enum Failure {
     /// The cluster could not be connected to.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// The run lock is not ours.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The result could not be written to stdout.
     #[error("write the result")]
     Output(#[from] std::io::Error),
@@ -110,6 +114,7 @@ impl Failure {
             Self::Explain(error) => of_explain(error),
             Self::Store(error) => of_store(error),
             Self::Cluster(error) => of_cluster(error, Phase::Reading),
+            Self::Lock(error) => of_lock(error),
             Self::Output(_) | Self::Print(_) => Exit::Failed,
             Self::Option(_) => Exit::Usage,
             Self::Interrupted => Exit::Interrupted,
@@ -118,6 +123,9 @@ impl Failure {
 
     /// What to type or do next.
     pub fn hint(&self) -> &'static str {
+        if let Self::Lock(error) = self {
+            return hint_of_lock(error);
+        }
         match self.exit() {
             Exit::Usage => "promsafe --help shows every option",
             Exit::Refused => {
@@ -182,6 +190,39 @@ pub(super) fn of_diagnosis(diagnosis: &Diagnosis) -> Exit {
         true => Exit::Unreachable,
         false if diagnosis.count(Verdict::Failed) > 0 => Exit::Refused,
         false => Exit::Done,
+    }
+}
+
+fn of_lock(error: &LockError) -> Exit {
+    match error {
+        LockError::Held { .. } | LockError::Ask { source: ClusterError::NotFound { .. }, .. } => Exit::Refused,
+        LockError::Ask { source, .. } => of_cluster(source, Phase::Reading),
+        LockError::Understand { .. } | LockError::Lost { .. } => Exit::Failed,
+        LockError::Renew { source: Some(source), .. } => match source.as_ref() {
+            LockError::Ask { source, .. } => of_cluster(source, Phase::Writing),
+            _ => Exit::Failed,
+        },
+        LockError::Renew { source: None, .. } => Exit::Unreachable,
+    }
+}
+
+fn hint_of_lock(error: &LockError) -> &'static str {
+    match error {
+        LockError::Held { .. } => {
+            "nothing was changed; wait for the other run with --lock-timeout 10m; one that died is taken over as soon as it \
+             has shown no sign of life for 30 s"
+        }
+        LockError::Ask { source: ClusterError::Forbidden { .. } | ClusterError::NotFound { .. }, .. } => {
+            "nothing was changed; grant the permissions to get, create and patch leases.coordination.k8s.io in the \
+             namespace of the lock, name another namespace with --lock-namespace, or go on without the lock: --no-lock"
+        }
+        LockError::Ask { .. } | LockError::Understand { .. } | LockError::Renew { .. } => {
+            "mend the cause (--kubeconfig and --context name the cluster) and run the same command again"
+        }
+        LockError::Lost { .. } => {
+            "it stood still for too long, so another run went on; wait for that one and run the same command again: \
+             --lock-timeout 10m"
+        }
     }
 }
 

@@ -12,8 +12,10 @@ mod list;
 mod options;
 mod rbac;
 mod restore;
+mod run_lock;
 mod schedule;
 mod show;
+mod telemetry;
 mod termination;
 
 use std::io::Write;

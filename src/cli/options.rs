@@ -1,6 +1,6 @@
 //! Options that several commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -45,7 +45,7 @@ pub(super) struct StoreArgs {
     /// Region [default: the standard AWS chain, or us-east-1]
     #[arg(long, env = "PROMSAFE_S3_REGION", value_name = "NAME")]
     s3_region: Option<String>,
-    /// PEM file of certificate authorities to trust for the store
+    /// PEM file of certificate authorities to trust for the store and the Pushgateway
     #[arg(long, env = "PROMSAFE_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Whether the bucket stands in the path of a URL; auto: yes when an endpoint is given
@@ -65,6 +65,11 @@ enum PathStyleArg {
 }
 
 impl StoreArgs {
+    /// File of authorities to trust.
+    pub(super) fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
     pub(super) async fn open(&self, timeouts: &Timeouts) -> Result<Store, Failure> {
         let url = match &self.store {
             Some(url) => url.clone(),

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use super::options::{ClusterOptions, StoreArgs, duration, output_format, unique};
+use super::run_lock::{LockArgs, under};
+use super::telemetry::MetricsArgs;
 use super::termination::TerminationLog;
 use super::{Exit, Failure, print, until_interrupted};
-use crate::model::Timeouts;
+use crate::metrics;
+use crate::model::{Reporter, Timeouts};
 use crate::plan::{ClusterScoped, Decision, RestoreRequest};
 use crate::report::{OutputFormat, planned, restored};
 use crate::restore::{RestoreEnd, RestoreOutcome, Run, restore};
@@ -39,12 +42,42 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) termination: TerminationLog,
     #[command(flatten)]
+    lock: LockArgs,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
     cluster: ClusterOptions,
     #[command(flatten)]
     store: StoreArgs,
 }
 
 pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
+    let telemetry = args.metrics.begin("restore", args.store.ca_file())?;
+    let reporter = args.output.reporter();
+    let end = bring_back(args, reporter.as_ref()).await;
+    let mut problems = Vec::new();
+    if !args.plan {
+        let (ended, measured) = match &end {
+            Ok(end) => (exit_of(end), metrics::of_restore(gap(end))),
+            Err(failure) => (failure.exit(), Vec::new()),
+        };
+        problems = telemetry.end(ended, measured, reporter.as_ref()).await;
+    }
+    let mut end = end?;
+    if let RestoreEnd::Done(outcome) = &mut end {
+        outcome.housekeeping.problems.extend(problems);
+    }
+    let told = |output| match &end {
+        RestoreEnd::Planned(plan) | RestoreEnd::Refused(plan) => planned(plan, output),
+        RestoreEnd::Done(outcome) => restored(outcome, output),
+    };
+    args.termination.tell(exit_of(&end), &told(OutputFormat::Table)?, args.output);
+    print(&told(args.output)?)?;
+    Ok(exit_of(&end))
+}
+
+/// Plans, or restores under the run lock.
+async fn bring_back(args: &Args, reporter: &dyn Reporter) -> Result<RestoreEnd, Failure> {
     let timeouts = Timeouts {
         snapshot_ready: args.snapshot_timeout,
         instance_ready: args.ready_timeout,
@@ -56,24 +89,35 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
         namespaces: args.namespace.clone(),
         run: format!("{:04x}", unique()),
     };
-    let run = if args.plan { Run::PlanOnly } else { Run::Execute };
     let store = args.store.open(&timeouts).await?;
     let id = until_interrupted(store.resolve(&args.backup)).await?;
     let cluster = args.cluster.connect(&timeouts).await?;
-    let reporter = args.output.reporter();
-    let end = until_interrupted(restore(&cluster, &store, &id, &request, run, &timeouts, reporter.as_ref())).await?;
+    let run = |run| Box::pin(until_interrupted(restore(&cluster, &store, &id, &request, run, &timeouts, reporter)));
+    if args.plan {
+        return run(Run::PlanOnly).await;
+    }
+    let doing = format!("restore {id} (run {})", request.run);
+    let lock = args.lock.acquire(&cluster, &doing, &timeouts, reporter).await?;
+    let (mut end, housekeeping) = under(lock, reporter, run(Run::Execute)).await?;
+    if let RestoreEnd::Done(outcome) = &mut end {
+        outcome.housekeeping.extend(housekeeping);
+    }
+    Ok(end)
+}
+
+fn exit_of(end: &RestoreEnd) -> Exit {
     match end {
-        RestoreEnd::Planned(plan) | RestoreEnd::Refused(plan) => {
-            let exit = if plan.refusals.is_empty() { Exit::Done } else { Exit::Refused };
-            args.termination.tell(exit, &planned(&plan, OutputFormat::Table)?, args.output);
-            print(&planned(&plan, args.output)?)?;
-            Ok(exit)
-        }
-        RestoreEnd::Done(outcome) => {
-            args.termination.tell(exit(&outcome), &restored(&outcome, OutputFormat::Table)?, args.output);
-            print(&restored(&outcome, args.output)?)?;
-            Ok(exit(&outcome))
-        }
+        RestoreEnd::Planned(plan) | RestoreEnd::Refused(plan) if plan.refusals.is_empty() => Exit::Done,
+        RestoreEnd::Planned(_) | RestoreEnd::Refused(_) => Exit::Refused,
+        RestoreEnd::Done(outcome) => exit(outcome),
+    }
+}
+
+/// The longest gap that the proof found, in seconds.
+fn gap(end: &RestoreEnd) -> Option<f64> {
+    match end {
+        RestoreEnd::Done(outcome) => outcome.confirmation.as_ref()?.gap_seconds(),
+        RestoreEnd::Planned(_) | RestoreEnd::Refused(_) => None,
     }
 }
 
@@ -86,7 +130,8 @@ fn exit(outcome: &RestoreOutcome) -> Exit {
         return Exit::Damaged;
     }
     let not_as_saved = outcome.plan.count(|decision| matches!(decision, Decision::Kept(_) | Decision::Impossible(_)));
-    let problems = !outcome.applied.problems.is_empty() || !outcome.released.left.is_empty();
+    let beside = !outcome.housekeeping.problems.is_empty();
+    let problems = beside || !outcome.applied.problems.is_empty() || !outcome.released.left.is_empty();
     let unproven = outcome.confirmation.as_ref().is_some_and(|confirmation| !confirmation.holds());
     if not_as_saved > 0 || problems || unproven { Exit::Problems } else { Exit::Done }
 }

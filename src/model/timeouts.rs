@@ -19,6 +19,8 @@ pub struct Timeouts {
     pub instance_ready: Duration,
     /// A Prometheus from available until it has told all that the proof asks, the write-ahead log replayed.
     pub prometheus_answer: Duration,
+    /// The run lock without a sign of life from its holder: then the holder is dead. It is renewed three times as often.
+    pub lease: Duration,
     /// At most between two looks at something awaited.
     pub poll: Duration,
 }
@@ -41,6 +43,7 @@ impl Default for Timeouts {
             established: Duration::from_mins(1),
             instance_ready: Duration::from_mins(15),
             prometheus_answer: Duration::from_mins(2),
+            lease: Duration::from_secs(30),
             poll: Duration::from_millis(200),
         }
     }

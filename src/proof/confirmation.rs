@@ -107,6 +107,7 @@ mod tests {
             scrape_pools: Tally::default(),
             gap_seconds,
             wal_corruptions: 0,
+            head_is_back: true,
             differences: (0..differences).map(|n| format!("d{n}")).collect(),
         }
     }

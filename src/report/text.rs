@@ -9,8 +9,8 @@ use crate::backup::BackupOutcome;
 use crate::explain::Answer;
 use crate::list::Listing;
 use crate::model::{
-    BackupRecord, DataVolume, Decisions, Instance, Inventory, MissingReference, ObjectKey, Operator, Problem,
-    VolumeRecord,
+    BackupRecord, DataVolume, Decisions, Housekeeping, Instance, Inventory, MissingReference, ObjectKey, Operator,
+    Problem, VolumeRecord,
 };
 use crate::plan::{Decision, RestorePlan};
 use crate::proof::{Confirmation, gap_in_words};
@@ -109,6 +109,7 @@ pub(super) fn backup(outcome: &BackupOutcome, store: &str) -> String {
     let record = &outcome.record;
     let mut lines = contents(record);
     lines.extend(problems(&outcome.problems));
+    lines.extend(housekeeping(&outcome.housekeeping));
     let bytes = record.files.iter().map(|file| file.bytes).sum();
     lines.push(format!(
         "SAVED      {}  {}  in {:.1}s (of which {:.1}s waiting for snapshots)  {store}",
@@ -182,6 +183,20 @@ fn problems(problems: &[Problem]) -> Vec<String> {
         ]
     });
     lines.collect()
+}
+
+/// What a run did beside its own work.
+fn housekeeping(housekeeping: &Housekeeping) -> Vec<String> {
+    let mut lines = Vec::new();
+    lines
+        .extend(housekeeping.took_over.iter().map(|holder| format!("LOCK       taken over from a dead run: {holder}")));
+    if !housekeeping.swept.is_empty() {
+        let count = housekeeping.swept.len();
+        lines.push(format!("SWEPT      {count} snapshot objects that dead runs left, deletion asked for:"));
+        lines.extend(housekeeping.swept.iter().map(|object| format!("           {object}")));
+    }
+    lines.extend(problems(&housekeeping.problems));
+    lines
 }
 
 pub(super) fn listing(listing: &Listing, store: &str, now: Timestamp) -> String {
@@ -287,6 +302,7 @@ pub(super) fn restore(outcome: &RestoreOutcome) -> String {
     let plan = &outcome.plan;
     let mut lines = not_as_saved(plan);
     lines.extend(problems(&outcome.applied.problems));
+    lines.extend(housekeeping(&outcome.housekeeping));
     for claim in &outcome.released.waiting_claims {
         lines.push(format!(
             "WAITING    claim {claim} is not bound until a pod mounts it; its snapshot objects stay until then \
@@ -304,7 +320,7 @@ pub(super) fn restore(outcome: &RestoreOutcome) -> String {
     ));
     lines.push(format!(
         "TIME       {:.1}s to write all of it, {:.1}s with waiting for pods and proof",
-        outcome.writing_took.as_secs_f64(),
+        outcome.applied.writing_took.as_secs_f64(),
         outcome.took.as_secs_f64()
     ));
     match &outcome.confirmation {

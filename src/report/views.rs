@@ -37,6 +37,7 @@ pub(super) fn backup(outcome: &BackupOutcome, store: &str) -> Value {
         "took_ms": outcome.took.as_millis(),
         "snapshots_took_ms": outcome.snapshots_took.as_millis(),
         "problems": outcome.problems,
+        "housekeeping": outcome.housekeeping,
         "backup": outcome.record,
     })
 }
@@ -89,6 +90,7 @@ pub(super) fn restore(outcome: &RestoreOutcome) -> Value {
         "kept": kept.collect::<Vec<_>>(),
         "impossible": impossible.collect::<Vec<_>>(),
         "problems": outcome.applied.problems,
+        "housekeeping": outcome.housekeeping,
         "snapshot_objects_removed": outcome.released.removed,
         "snapshot_objects_left": outcome.released.left,
         "claims_waiting_for_a_pod": outcome.released.waiting_claims,
@@ -100,7 +102,7 @@ pub(super) fn restore(outcome: &RestoreOutcome) -> Value {
             "probes": confirmation.probes(),
             "gap_seconds": confirmation.gap_seconds(),
         })),
-        "writing_took_ms": outcome.writing_took.as_millis(),
+        "writing_took_ms": outcome.applied.writing_took.as_millis(),
         "took_ms": outcome.took.as_millis(),
     })
 }

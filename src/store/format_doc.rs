@@ -49,6 +49,7 @@ fn every_path_is_documented() {
         documented(&layout::record_path(&id), id.as_str()),
         documented(&layout::file_path(&id, layout::BUNDLE).unwrap(), id.as_str()),
         layout::probe_path("<unique>"),
+        layout::STORE.to_owned(),
         layout::INVENTORY.to_owned(),
         layout::object_path(&object).unwrap(),
         layout::object_path(&ObjectKey { namespace: None, ..object }).unwrap(),

@@ -8,6 +8,7 @@ mod error;
 #[cfg(test)]
 mod format_doc;
 mod local;
+mod origin;
 mod s3;
 mod s3_answer;
 mod s3_client;

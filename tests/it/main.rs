@@ -1,6 +1,7 @@
 //! The one integration-test binary: linking is what costs time here.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod alerts;
 mod api_faults;
 mod architecture;
 mod cluster;

@@ -25,7 +25,7 @@ const EVERY_NEED: [Need; 9] = [
     Need::Plan,
     Need::Snapshots,
     Need::Fingerprint,
-    Need::Loopback,
+    Need::Login,
     Need::Endpoints,
     Need::Lock,
     Need::SnapshotTest,

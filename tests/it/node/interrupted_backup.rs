@@ -13,7 +13,8 @@ use super::witness::history_is_whole;
 /// Runs a backup until it writes this file, sends it a signal, and waits for its end.
 fn interrupted(program: &Program, file: &'static str, signal: &str) -> Ended {
     let proxy = StallingProxy::before_put_of(file);
-    let backup = program.through(proxy.endpoint.clone()).start(&["backup"]);
+    // The one before may have been killed with the lock in its hands.
+    let backup = program.through(proxy.endpoint.clone()).start(&["backup", "--lock-timeout", "1m"]);
     proxy.wait();
     backup.signal(signal);
     backup.ended()
@@ -52,6 +53,37 @@ fn are_gone(snapshots: &[String]) {
     });
 }
 
+/// The second killed run swept what the first one left, and the third what the second left.
+fn swept(housekeeping: &Value) {
+    let killed = housekeeping["took_over"].as_str().unwrap_or_default();
+    let id = killed.rsplit(' ').next().unwrap().to_lowercase();
+    assert!(killed.contains(" backup 20"), "{housekeeping}");
+    let swept = strings(&housekeeping["swept"]);
+    assert_eq!(swept.len(), CLAIMS.len(), "{housekeeping}");
+    let of_it = |(namespace, _): (&str, &str)| format!("VolumeSnapshot {namespace}/promsafe-{id}-");
+    let is_of_it = |object: &String| CLAIMS.iter().any(|claim| object.starts_with(&of_it(*claim)));
+    assert!(swept.iter().all(is_of_it), "{housekeeping}");
+}
+
+/// Whatever is labelled as a snapshot of a backup of this store belongs to one that is sealed.
+fn holds_only_what_sealed_backups_need(program: &Program) {
+    let sealed = listed(program)["backups"].as_array().unwrap().clone();
+    let ids: Vec<&str> = sealed.iter().map(|backup| backup["id"].as_str().unwrap()).collect();
+    let url = program.store.trim_end_matches('/');
+    let of_this_store = |resource: &str| {
+        let all = objects(resource, "promsafe/backup");
+        let own = all.into_iter().filter(|one| one["metadata"]["annotations"]["promsafe/store"] == *url);
+        own.map(|one| one["metadata"]["labels"]["promsafe/backup"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for resource in ["volumesnapshots", "volumesnapshotcontents"] {
+        until(&format!("no {resource} but those of sealed backups"), Duration::from_secs(30), || {
+            let there = of_this_store(resource);
+            let needed = there.iter().all(|id| ids.contains(&id.as_str())) && there.len() == CLAIMS.len() * ids.len();
+            if needed { Ok(()) } else { Err(format!("{there:?}")) }
+        });
+    }
+}
+
 #[test]
 fn node_backup_that_is_killed_is_no_backup_and_the_next_one_restores() {
     let stack = Stack::healthy();
@@ -68,7 +100,10 @@ fn node_backup_that_is_killed_is_no_backup_and_the_next_one_restores() {
     assert!(for_people.contains("UNFINISHED 1 (left by runs that did not end; not backups)"), "{for_people}");
     program.run(&["restore", "latest"]).with_code(5);
 
-    let record = program.backup();
+    let last = program.run(&["backup", "--lock-timeout", "1m"]).with_code(0).result();
+    swept(&last["housekeeping"]);
+    let record = &last["backup"];
+    holds_only_what_sealed_backups_need(&program);
     assert_eq!(listed(&program)["backups"].as_array().unwrap().len(), 1);
     stack.destroy_monitoring();
     program.restore(record["id"].as_str().unwrap());

@@ -3,6 +3,7 @@
 //! health first, so their order does not matter.
 
 mod account;
+mod alerts;
 mod census;
 mod closure;
 mod cluster;
@@ -14,6 +15,7 @@ mod interrupted_backup;
 mod killed_restore;
 mod login;
 mod program;
+mod run_lock;
 mod snapshot_faults;
 mod stack;
 mod stalling_proxy;

@@ -11,7 +11,7 @@ use super::cluster::variable;
 
 /// The binary with a store of its own.
 pub(super) struct Program {
-    store: String,
+    pub(super) store: String,
     endpoint: Option<String>,
 }
 
@@ -77,7 +77,7 @@ impl Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_promsafe"));
         command.args(arguments).args(["--store", &self.store]);
         if let Some(kubeconfig) = account::kubeconfig(arguments[0]) {
-            command.env("KUBECONFIG", kubeconfig);
+            command.env("KUBECONFIG", kubeconfig).env("PROMSAFE_LOCK_NAMESPACE", account::HOME);
         }
         command.args(self.endpoint.iter().flat_map(|endpoint| ["--s3-endpoint", endpoint]));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -95,13 +95,22 @@ pub(super) struct Running {
 impl Running {
     /// Reads its progress until it begins this step; fails when it ends before.
     pub(super) fn until_step(&mut self, beginning: &str) {
+        self.until_told("doing", beginning);
+    }
+
+    /// Reads its progress until it waits for this object; fails when it ends before.
+    pub(super) fn until_waiting_on(&mut self, object: &str) {
+        self.until_told("on", object);
+    }
+
+    fn until_told(&mut self, field: &str, beginning: &str) {
         loop {
             let mut line = String::new();
             let read = self.stderr.read_line(&mut line).unwrap();
-            assert!(read > 0, "it ended before the step {beginning:?}: {}", self.told);
+            assert!(read > 0, "it ended before it told {beginning:?}: {}", self.told);
             self.told.push_str(&line);
             let event: Value = serde_json::from_str(&line).unwrap_or_default();
-            if event["doing"].as_str().is_some_and(|doing| doing.starts_with(beginning)) {
+            if event[field].as_str().is_some_and(|told| told.starts_with(beginning)) {
                 return;
             }
         }

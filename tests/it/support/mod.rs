@@ -6,4 +6,4 @@ mod process;
 pub(crate) mod prometheus;
 pub(crate) mod promsafe;
 pub(crate) mod s3;
-mod testbed;
+pub(crate) mod testbed;

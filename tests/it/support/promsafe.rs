@@ -133,6 +133,19 @@ impl Promsafe {
         self
     }
 
+    /// Without the run lock: tests that share a cluster run at once, each on namespaces of its own.
+    pub(crate) fn without_lock(mut self) -> Self {
+        self.options.push(("PROMSAFE_NO_LOCK", "true".to_owned()));
+        self
+    }
+
+    /// With the run lock in this namespace.
+    pub(crate) fn with_lock_in(mut self, namespace: &str) -> Self {
+        self.options.retain(|(name, _)| *name != "PROMSAFE_NO_LOCK");
+        self.options.push(("PROMSAFE_LOCK_NAMESPACE", namespace.to_owned()));
+        self
+    }
+
     /// Begins a run. The command line is split at spaces.
     pub(crate) fn start(&self, command_line: &str) -> Running {
         let directory = tempfile::tempdir().unwrap();

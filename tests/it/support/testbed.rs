@@ -26,6 +26,11 @@ pub(super) static TESTBED: LazyLock<Testbed> = LazyLock::new(|| {
     Testbed { bin, paths: pairs.map(|(name, path)| (name.to_owned(), path.into())).collect() }
 });
 
+/// A program of the testbed.
+pub(crate) fn binary(name: &str) -> PathBuf {
+    TESTBED.bin.join(name)
+}
+
 fn testbed_bin() -> PathBuf {
     let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed")).arg("bin").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().into()
