@@ -100,22 +100,38 @@ pub enum RestoreError {
     Interrupted,
 }
 
+/// A backup, whole and understood.
+#[derive(Debug)]
+pub struct Opened {
+    record: BackupRecord,
+    manifests: Vec<CapturedManifest>,
+}
+
+/// Opens a backup: nothing needs to be known of any cluster.
+///
+/// # Errors
+/// When it is not complete, damaged, or of a newer format.
+pub async fn open(store: &Store, id: &BackupId, reporter: &dyn Reporter) -> Result<Opened, RestoreError> {
+    reporter.event(&Event::Step { doing: format!("reading backup {id} from {}", store.url()) });
+    let backup = store.open_backup(id).await.map_err(RestoreError::Open)?;
+    let bytes = backup.read(layout::BUNDLE).await.map_err(RestoreError::Open)?;
+    let unpack = |source| RestoreError::Unpack { id: id.clone(), file: layout::BUNDLE, source };
+    Ok(Opened { record: backup.record().clone(), manifests: bundle::unpack(&bytes).map_err(unpack)? })
+}
+
 /// Restores a backup, or plans it.
 ///
 /// # Errors
 /// When it stopped before its end; running it again goes on from there.
 pub async fn restore(
     cluster: &Cluster,
-    store: &Store,
-    id: &BackupId,
+    Opened { record, manifests }: Opened,
     request: &RestoreRequest,
     run: Run,
     timeouts: &Timeouts,
     reporter: &dyn Reporter,
 ) -> Result<RestoreEnd, RestoreError> {
     let begun = Instant::now();
-    reporter.event(&Event::Step { doing: format!("reading backup {id} from {}", store.url()) });
-    let (record, manifests) = open(store, id).await?;
     reporter.event(&Event::Step { doing: "looking at the target cluster".to_owned() });
     let target =
         survey::survey(cluster, &record, &manifests, &request.namespaces).await.map_err(RestoreError::Survey)?;
@@ -140,13 +156,6 @@ pub async fn restore(
         took: begun.elapsed(),
         housekeeping: Housekeeping::default(),
     })))
-}
-
-async fn open(store: &Store, id: &BackupId) -> Result<(BackupRecord, Vec<CapturedManifest>), RestoreError> {
-    let backup = store.open_backup(id).await.map_err(RestoreError::Open)?;
-    let bytes = backup.read(layout::BUNDLE).await.map_err(RestoreError::Open)?;
-    let unpack = |source| RestoreError::Unpack { id: id.clone(), file: layout::BUNDLE, source };
-    Ok((backup.record().clone(), bundle::unpack(&bytes).map_err(unpack)?))
 }
 
 /// Asks every restored Prometheus what it answered at backup time.

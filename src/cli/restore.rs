@@ -11,7 +11,7 @@ use crate::metrics;
 use crate::model::{Reporter, Timeouts};
 use crate::plan::{ClusterScoped, Decision, RestoreRequest};
 use crate::report::{OutputFormat, planned, restored};
-use crate::restore::{RestoreEnd, RestoreOutcome, Run, restore};
+use crate::restore::{RestoreEnd, RestoreOutcome, Run, open, restore};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -92,7 +92,8 @@ async fn bring_back(args: &Args, reporter: &dyn Reporter) -> Result<RestoreEnd, 
     let store = args.store.open(&timeouts).await?;
     let id = until_interrupted(store.resolve(&args.backup)).await?;
     let cluster = args.cluster.connect(&timeouts).await?;
-    let run = |run| Box::pin(until_interrupted(restore(&cluster, &store, &id, &request, run, &timeouts, reporter)));
+    let opened = until_interrupted(open(&store, &id, reporter)).await?;
+    let run = |run| Box::pin(until_interrupted(restore(&cluster, opened, &request, run, &timeouts, reporter)));
     if args.plan {
         return run(Run::PlanOnly).await;
     }
