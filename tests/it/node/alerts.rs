@@ -140,6 +140,8 @@ fn node_pushgateway_behind_tls_is_trusted_by_its_ca_file_alone() {
     let subject = ["-subj", "/CN=pushgateway", "-addext", &format!("subjectAltName=IP:{ADDRESS}")].map(str::to_owned);
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]);
+    // A server's certificate must not be an authority's, and this one is trusted as it stands.
+    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
     output(openssl.args(["-keyout", &key, "-out", &certificate]).args(subject), "").unwrap();
     std::fs::write(&config, format!("tls_server_config: {{cert_file: {certificate}, key_file: {key}}}\n")).unwrap();
     let port = 9092;

@@ -15,12 +15,15 @@ fn node_second_backup_is_refused_by_name_or_waits_for_the_first() {
     proxy.wait();
     let refused = program.run(&["backup"]).with_code(4).error();
     let words = refused["error"].as_str().unwrap();
-    assert!(words.contains("another run holds Lease default/promsafe: ") && words.contains(" backup 20"), "{words}");
+    assert!(
+        words.contains("another run holds Lease promsafe-tests/promsafe: ") && words.contains(" backup 20"),
+        "{words}"
+    );
     assert!(refused["hint"].as_str().unwrap().contains("--lock-timeout 10m"), "{refused}");
     program.run(&["restore", "latest"]).with_code(5);
 
     let mut waiting = program.start(&["backup", "--lock-timeout", "60s"]);
-    waiting.until_waiting_on("Lease default/promsafe");
+    waiting.until_waiting_on("Lease promsafe-tests/promsafe");
     first.signal("TERM");
     first.ended().with_code(130);
     let second = waiting.ended().with_code(0).result();
