@@ -172,6 +172,6 @@ fn problem(object: String, tried: &str, error: &dyn std::error::Error) -> Proble
         object,
         tried: format!("sweep what dead runs left: {tried}"),
         cause: words::chain(error),
-        hint: "mend the cause; the next backup sweeps again".to_owned(),
+        hint: "mend the cause, and the next backup sweeps again; or delete by hand what is named".to_owned(),
     }
 }
