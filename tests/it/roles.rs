@@ -166,7 +166,7 @@ impl Holder {
     /// Those that lack a rule run several at once, so without the run lock; `run_lock` tells what they say without its rules.
     fn promsafe(&self) -> Promsafe {
         let promsafe = Promsafe::default().with_kubeconfig(&self.kubeconfig);
-        if self.missing.is_some() { promsafe.without_lock() } else { promsafe.with_lock_in(HOME) }
+        if self.missing.is_some() { promsafe.without_lock() } else { promsafe.with_lock_in(HOME).waiting_for_lock() }
     }
 
     /// Asserts that a run says which permission is missing and that it changed nothing.
@@ -320,7 +320,7 @@ async fn stores() -> [tempfile::TempDir; 2] {
     let (control_plane, stores) = (control_plane().await, [(); 2].map(|()| tempfile::tempdir().unwrap()));
     copy_kept(stores[0].path(), KEPT_ID);
     control_plane.apply(&format!("{GRANTS}---{BACKEND}"));
-    let admin = Promsafe::default().with_kubeconfig(&control_plane.kubeconfig(User::Admin));
+    let admin = Promsafe::default().with_kubeconfig(&control_plane.kubeconfig(User::Admin)).waiting_for_lock();
     admin.with_directory(stores[1].path()).run("backup --volumes none -n apps").await.with(0);
     lose(control_plane);
     stores

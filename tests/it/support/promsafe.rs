@@ -139,6 +139,12 @@ impl Promsafe {
         self
     }
 
+    /// Waiting for others that hold the run lock.
+    pub(crate) fn waiting_for_lock(mut self) -> Self {
+        self.options.push(("PROMSAFE_LOCK_TIMEOUT", "2m".to_owned()));
+        self
+    }
+
     /// With the run lock in this namespace.
     pub(crate) fn with_lock_in(mut self, namespace: &str) -> Self {
         self.options.retain(|(name, _)| *name != "PROMSAFE_NO_LOCK");
