@@ -1,6 +1,7 @@
 //! Backup and restore by the binary against a real API server that refuses, fails, forgets and stalls.
 
 mod metrics;
+mod missing;
 mod permissions;
 mod reading;
 mod repeating;
