@@ -67,7 +67,7 @@ impl<'a> Collected<'a> {
     }
 
     /// Takes what the table of rules selects, until it selects nothing more: a role may bring the roles it is made of.
-    pub(super) fn take_by_rules(&mut self, candidates: &[Found], volumes: &[DataVolume]) -> Result<(), DiscoverError> {
+    fn take_by_rules(&mut self, candidates: &[Found], volumes: &[DataVolume]) -> Result<(), DiscoverError> {
         volumes.iter().filter_map(|volume| volume.driver.as_deref()).for_each(|driver| self.facts.learn_driver(driver));
         loop {
             let before = self.objects;
@@ -89,14 +89,22 @@ impl<'a> Collected<'a> {
         }
     }
 
-    /// Looks for all that is named by what is in, takes what is elsewhere, and looks for what that names.
-    pub(super) async fn take_named(&mut self, lister: &Lister<'_>, here: &Here<'_>) -> Result<(), DiscoverError> {
+    /// Takes what the rules select and what is named by what is in, until neither brings anything that needs more.
+    pub(super) async fn take_closure(
+        &mut self,
+        lister: &Lister<'_>,
+        here: &Here<'_>,
+        candidates: &[Found],
+        volumes: &[DataVolume],
+    ) -> Result<(), DiscoverError> {
+        self.take_by_rules(candidates, volumes)?;
         while self.demands.is_open() {
             for fetched in self.demands.settle(lister, here, &mut self.missing).await? {
                 if here.is_elsewhere(&fetched.found.key) {
                     self.take_elsewhere(&fetched.found, &fetched.reason)?;
                 }
             }
+            self.take_by_rules(candidates, volumes)?;
         }
         Ok(())
     }

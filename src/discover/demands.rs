@@ -42,8 +42,8 @@ struct Demand {
 #[derive(Debug, Default)]
 pub(super) struct Demands {
     open: BTreeMap<Target, Demand>,
-    /// Targets that were looked for already, with what was noted of them until then.
-    settled: BTreeMap<Target, bool>,
+    /// Targets that were found elsewhere already: what was not there is asked for again, since only now somebody may need it.
+    settled: BTreeSet<Target>,
 }
 
 /// What was fetched for a demand, and why.
@@ -90,7 +90,7 @@ impl Demands {
         for (target, demand) in open {
             match here.find(&target) {
                 Some(found) => missing.extend(missing_keys(&target, &demand, found)?),
-                None if self.settled.contains_key(&target) && demand.keys.is_empty() => {}
+                None if self.settled.contains(&target) && demand.keys.is_empty() => {}
                 None => ask.push((target, demand)),
             }
         }
@@ -101,11 +101,11 @@ impl Demands {
         let looks: Vec<_> = looks.buffered(LISTS_IN_FLIGHT).try_collect().await?;
         let mut fetched = Vec::new();
         for (target, demand, look) in looks {
-            let first = self.settled.insert(target.clone(), matches!(look, Look::There(_))).is_none();
             match look {
                 Look::There(found) => {
                     missing.extend(missing_keys(&target, &demand, &found)?);
                     let reason = demand.reason();
+                    let first = self.settled.insert(target);
                     fetched.extend(Some(Fetched { found, reason }).filter(|_| first));
                 }
                 Look::Not { why, fix } => {

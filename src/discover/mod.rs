@@ -100,11 +100,8 @@ pub async fn discover(
     }
     // After what refers to them: an object read later is there if what names it was.
     let candidates = lister.list_candidates().await?;
-    collected.take_by_rules(&candidates, &inventory.volumes)?;
     let here = Here::new(everything.iter().chain(&first.instances), &homes);
-    collected.take_named(&lister, &here).await?;
-    // Their namespaces come by the rules too.
-    collected.take_by_rules(&candidates, &inventory.volumes)?;
+    collected.take_closure(&lister, &here, &candidates, &inventory.volumes).await?;
 
     inventory.operators = first.running.operators.into_iter().map(|one| one.operator).collect();
     collected.finish(&mut inventory);
