@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::capture::Collected;
 use super::lister::listable;
 use super::{DiscoverError, Found, Lister};
-use crate::model::GroupKind;
+use crate::references::names_nothing;
 use crate::scope::{INSTANCE_KINDS, OPERATOR_GROUP};
 use crate::selection::{Selects, selects};
 
@@ -73,9 +73,6 @@ impl Selection {
     }
 }
 
-/// Kinds whose objects name nothing, so that they need not be parsed for it.
-const NAMING_NOTHING: &[GroupKind] = &[GroupKind(OPERATOR_GROUP, "PrometheusRule")];
-
 /// Takes all of them.
 pub(super) async fn take(
     lister: &Lister<'_>,
@@ -92,8 +89,7 @@ pub(super) async fn take(
                     continue;
                 }
                 let reason = selection.reason(&found)?;
-                let names_nothing = NAMING_NOTHING.iter().any(|kind| found.key.is(*kind));
-                let value = if names_nothing { Value::Null } else { found.pick()? };
+                let value = if names_nothing(&found.key) { Value::Null } else { found.pick()? };
                 collected.take_once(found, reason, &value);
             }
         }

@@ -5,12 +5,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{DiscoverError, Found, Lister};
-use crate::model::{GroupKind, ObjectKey, Operator};
+use crate::model::{ObjectKey, Operator};
 use crate::operator_scope::{self, OperatorScope};
-use crate::plain::{self, PlainPrometheus};
-
-const WORKLOADS: &[GroupKind] =
-    &[GroupKind("apps", "Deployment"), GroupKind("apps", "StatefulSet"), GroupKind("apps", "DaemonSet")];
+use crate::plain::{self, PlainPrometheus, WORKLOADS};
 
 /// No workload without one of these can be what is looked for: the others of a large cluster need not be parsed.
 const TELLING: &[&str] = &["prometheus", "--storage.tsdb.path", "--storage.agent.path"];

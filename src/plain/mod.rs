@@ -10,6 +10,7 @@ mod tests;
 
 use serde_json::Value;
 
+pub use self::pod::WORKLOADS;
 use self::pod::{Place, Source, Workload, text};
 use self::program::Program;
 pub use self::program::speaks_tls;

@@ -9,7 +9,7 @@ use crate::model::{GroupKind, ObjectKey};
 const STATEFUL_SET: GroupKind = GroupKind("apps", "StatefulSet");
 
 /// Kinds of workload that run a Prometheus on its own.
-const WORKLOADS: &[GroupKind] = &[GroupKind("apps", "Deployment"), STATEFUL_SET, GroupKind("apps", "DaemonSet")];
+pub const WORKLOADS: &[GroupKind] = &[GroupKind("apps", "Deployment"), STATEFUL_SET, GroupKind("apps", "DaemonSet")];
 
 /// Where kinds that make pods have the pod's `spec`; a Pod has it itself.
 const TEMPLATES: &[&str] = &["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];

@@ -17,6 +17,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::model::{GroupKind, ObjectKey};
+use crate::scope::OPERATOR_GROUP;
 pub use row::Row;
 pub use rows::ROWS;
 
@@ -73,6 +74,11 @@ const GIVEN: &[(GroupKind, &str)] = &[
     (GroupKind("scheduling.k8s.io", "PriorityClass"), "system-cluster-critical"),
     (GroupKind("scheduling.k8s.io", "PriorityClass"), "system-node-critical"),
 ];
+
+/// Whether objects of this kind name no other: of a hundred thousand of them none need be parsed for it.
+pub fn names_nothing(key: &ObjectKey) -> bool {
+    key.is(GroupKind(OPERATOR_GROUP, "PrometheusRule"))
+}
 
 /// Every object this one names, at each field that names it. What every cluster has by itself is left out.
 pub fn of(key: &ObjectKey, value: &Value) -> Vec<Reference> {

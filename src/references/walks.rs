@@ -17,7 +17,7 @@ struct Walk {
 const WALKS: &[Walk] = &[
     // A rule names nothing, and its expressions are many.
     Walk {
-        is_for: |key| key.group == OPERATOR_GROUP && key.kind != "PrometheusRule",
+        is_for: |key| key.group == OPERATOR_GROUP && !super::names_nothing(key),
         find: |key, value| {
             let mut found = Vec::new();
             key_selectors(key, value.get("spec").unwrap_or(&Value::Null), "spec", "spec", &mut found);
