@@ -8,14 +8,10 @@ use serde_json::Value;
 
 use super::{DiscoverError, Found, Lister};
 use crate::model::GroupKind;
-use crate::plain::{LabelledObjects, WatchedNamespaces, sidecar_watches};
+use crate::plain::{LabelledObjects, WORKLOADS, WatchedNamespaces, sidecar_watches};
 
 const CONFIG_MAP: GroupKind = GroupKind("", "ConfigMap");
 const SECRET: GroupKind = GroupKind("", "Secret");
-
-/// Kinds whose pods may run a sidecar that reads objects by label.
-const WORKLOADS: &[GroupKind] =
-    &[GroupKind("apps", "Deployment"), GroupKind("apps", "StatefulSet"), GroupKind("apps", "DaemonSet")];
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -88,4 +84,25 @@ fn releases(everything: &[Found], homes: &BTreeSet<String>) -> Result<BTreeSet<(
         }
     }
     Ok(releases)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::ObjectKey;
+
+    #[test]
+    fn releases_that_helm_keeps_in_another_namespace_are_found() {
+        let of = |namespace: &str| {
+            let annotations =
+                json!({"meta.helm.sh/release-namespace": namespace, "meta.helm.sh/release-name": "stack"});
+            let key = ObjectKey::namespaced("", "Service", "services", "monitoring", namespace);
+            Found { key, text: json!({"metadata": {"annotations": annotations}}).to_string().into() }
+        };
+        let homes = BTreeSet::from(["monitoring".to_owned()]);
+        let found = releases(&[of("monitoring"), of("deployments")], &homes).unwrap();
+        assert_eq!(found, BTreeSet::from([("deployments".to_owned(), "stack".to_owned())]));
+    }
 }

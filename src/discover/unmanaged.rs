@@ -54,3 +54,35 @@ impl Unmanaged {
         self.secrets.get(&(key.namespace.clone(), key.name.clone())).map(String::as_str)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Operator;
+    use crate::operator_scope::OperatorScope;
+
+    fn secrets_of(spec: &Value, arguments: &[&str]) -> Option<String> {
+        let key = ObjectKey::namespaced(OPERATOR_GROUP, "Prometheus", "prometheuses", "monitoring", "k8s");
+        let prometheus = Found { key, text: json!({"spec": spec}).to_string().into() };
+        let key = ObjectKey::namespaced("apps", "Deployment", "deployments", "operators", "prometheus-operator");
+        let operator = Operator { key, version: None, scope: String::new() };
+        let scope = OperatorScope::from_args(arguments.iter().copied());
+        let unmanaged = Unmanaged::among(&[prometheus], &[RunningOperator { operator, scope }]).unwrap();
+        let secret = ObjectKey::namespaced("", "Secret", "secrets", "monitoring", "prometheus-k8s");
+        unmanaged.reason(&secret).map(str::to_owned)
+    }
+
+    #[test]
+    fn without_any_monitor_selector_the_configuration_is_the_users() {
+        assert!(secrets_of(&json!({}), &[]).unwrap().contains("Prometheus monitoring/k8s"));
+        assert!(secrets_of(&json!({"ruleSelector": {}, "probeSelector": null}), &[]).is_some());
+    }
+
+    #[test]
+    fn an_empty_selector_or_the_operators_flag_makes_it_the_operators() {
+        assert_eq!(secrets_of(&json!({"scrapeConfigSelector": {}}), &[]), None);
+        assert_eq!(secrets_of(&json!({}), &["--disable-unmanaged-prometheus-configuration"]), None);
+    }
+}

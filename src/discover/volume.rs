@@ -197,3 +197,28 @@ async fn csi_of(lister: &Lister<'_>, name: &str) -> Result<Option<Csi>, Discover
     let Some(found) = lister.get(&key, "v1").await? else { return Ok(None) };
     Ok(found.pick::<PersistentVolume>()?.spec.csi)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn claim_of_an_ephemeral_volume_is_told_from_one_that_lasts() {
+        let pod = json!({"spec": {"volumes": [
+            {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {}}},
+            {"name": "data", "persistentVolumeClaim": {"claimName": "data"}},
+        ]}});
+        let key = ObjectKey::namespaced("", "Pod", "pods", "monitoring", "p-0");
+        let mounts = Mounts::among(&[Found { key, text: pod.to_string().into() }]).unwrap();
+        let claim = |namespace: &str, name: &str| {
+            ObjectKey::namespaced("", "PersistentVolumeClaim", "persistentvolumeclaims", namespace, name)
+        };
+        assert!(mounts.is_ephemeral(&claim("monitoring", "p-0-scratch")));
+        assert!(
+            !mounts.is_ephemeral(&claim("monitoring", "data")) && !mounts.is_ephemeral(&claim("other", "p-0-scratch"))
+        );
+        assert_eq!(mounts.pod(&claim("monitoring", "data")).map(String::as_str), Some("p-0"));
+    }
+}
