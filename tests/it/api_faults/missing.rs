@@ -18,6 +18,10 @@ apiVersion: v1
 kind: Secret
 metadata: {name: present, namespace: N-apps}
 stringData: {other: xyzzy}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: kube-root-ca.crt, namespace: N-apps}
 ";
 
 #[tokio::test]
@@ -52,6 +56,7 @@ async fn what_is_needed_and_not_there_is_refused_or_recorded() {
     assert!(why.starts_with("OUT        Secret missing-apps/absent: does not exist"), "{why}");
     let why = offline.run("explain servicemonitor/needy --backup latest").await.with(0).stdout;
     assert!(why.starts_with("IN         ServiceMonitor missing-apps/needy: "), "{why}");
-    let why = offline.run("explain configmap/kube-root-ca.crt -n missing-apps --backup latest").await;
-    assert!(why.code == Some(1) || why.stdout.starts_with("OUT"), "{why:?}");
+    let why = offline.run("explain configmap/kube-root-ca.crt -n missing-apps --backup latest").await.with(0).stdout;
+    assert!(why.starts_with("OUT        ConfigMap missing-apps/kube-root-ca.crt: made in every namespace"), "{why}");
+    offline.run("explain secret/never-heard-of --backup latest").await.failed(1, &["was not looked at"]);
 }
