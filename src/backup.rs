@@ -287,6 +287,7 @@ impl Writing<'_> {
             id: self.request.id.clone(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             cluster,
+            directory: None,
             started_at: self.request.started_at,
             finished_at: Timestamp::now(),
             asked_namespaces: self.request.scope.namespaces.clone(),
@@ -297,7 +298,9 @@ impl Writing<'_> {
             cluster_scoped_objects: inventory.cluster_scoped_objects,
             left_out: inventory.left_out,
             missing_references: inventory.missing_references,
-            volumes: volumes.map(|volume| VolumeRecord { volume, snapshot: snapshots.next().flatten() }).collect(),
+            volumes: volumes
+                .map(|volume| VolumeRecord { volume, snapshot: snapshots.next().flatten(), copy: None })
+                .collect(),
             fingerprints: Vec::new(),
             without_fingerprint: BTreeMap::new(),
             files: Vec::new(),

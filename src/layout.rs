@@ -1,7 +1,7 @@
 //! Names of all files in the store and in the bundle; nothing else builds a path. Knows no storage and reads nothing.
 //! `docs/format.md` is its twin.
 
-use crate::model::{BackupId, ObjectKey};
+use crate::model::{BackupId, ObjectKey, Sha256};
 
 /// Name of the record inside a backup's directory: written last, present means complete.
 pub const RECORD: &str = "backup.json";
@@ -20,6 +20,15 @@ pub const STORE: &str = "store.json";
 
 /// What every backup's directory begins with.
 pub const BACKUPS: &str = "backups/";
+
+/// What the pieces and trees of copied volumes begin with.
+pub const DATA: &str = "data/";
+
+/// What the signs of life of runs that use a store begin with.
+pub const LOCKS: &str = "locks/";
+
+/// What the lists of pieces that are to be removed begin with.
+pub const MARKS: &str = "marks/";
 
 const PROBES: &str = "probes/";
 const CLUSTER: &str = "cluster";
@@ -86,6 +95,19 @@ pub fn file_path(id: &BackupId, name: &str) -> Result<String, LayoutError> {
         return Err(LayoutError::UnfitFile { name: name.to_owned() });
     }
     Ok(format!("{BACKUPS}{id}/{name}"))
+}
+
+/// `data/<aa>/<sha256>`: a piece or a tree. `<aa>` are its first two digits.
+pub fn data_path(sha256: &Sha256) -> String {
+    let text = sha256.to_string();
+    format!("{DATA}{}/{text}", &text[..2])
+}
+
+/// The hash a path in the store stands for; `None` for strangers.
+pub fn parse_data_path(path: &str) -> Option<Sha256> {
+    let (directory, name) = path.strip_prefix(DATA)?.split_once('/')?;
+    let sha256 = name.parse().ok()?;
+    name.starts_with(directory).then_some(sha256).filter(|_| directory.len() == 2)
 }
 
 /// `probes/<unique>`: a file that is written only to see whether the store takes it, and deleted at once.
@@ -186,6 +208,17 @@ mod tests {
             "a//b.json",
         ] {
             assert_eq!(parse_object_path(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn data_paths_lead_back_to_their_hashes() {
+        let sha256 = Sha256::of(b"abc");
+        let path = data_path(&sha256);
+        assert_eq!(path, "data/ba/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(parse_data_path(&path), Some(sha256));
+        for stranger in ["data/ba/x", "data/x", &path.replace("data/ba/", "data/bb/"), &path.replace("/ba/", "/b/")] {
+            assert_eq!(parse_data_path(stranger), None, "{stranger}");
         }
     }
 

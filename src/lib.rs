@@ -21,10 +21,12 @@ pub mod references;
 pub mod sanitise;
 pub mod scope;
 pub mod selection;
+pub mod tsdb;
 pub mod words;
 
 // L2: gateways, the only ones that talk to the outside. They do not know each other.
 pub mod cluster;
+pub mod files;
 pub mod prometheus_api;
 pub mod pushgateway;
 pub mod store;

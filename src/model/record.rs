@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{BackupId, ClusterIdentity, DataVolume, Fingerprint, Instance, MissingReference, Operator, SnapshotRecord};
+use super::{
+    BackupId, ClusterIdentity, DataVolume, Fingerprint, Instance, MissingReference, Operator, Sha256, SnapshotRecord,
+};
 
-/// The format this program writes, and the newest it reads.
-pub const FORMAT: u32 = 1;
+/// The newest format this program reads. It writes the oldest that holds what a backup has.
+pub const FORMAT: u32 = FORMAT_WITH_COPIES;
+
+/// The format of a backup that holds data: a reader of format 1 would bring its volumes back empty.
+pub const FORMAT_WITH_COPIES: u32 = 2;
 
 /// Table of contents of a backup. The last file written: present means complete.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +24,9 @@ pub struct BackupRecord {
     pub tool_version: String,
     /// The cluster it was taken from.
     pub cluster: ClusterIdentity,
+    /// The directory it is a copy of, when it was taken without a cluster; then there are no objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<DirectorySource>,
     /// When the backup began.
     pub started_at: Timestamp,
     /// When the record was written.
@@ -55,8 +63,53 @@ pub struct BackupRecord {
 pub struct VolumeRecord {
     /// The claim and the volume behind it.
     pub volume: DataVolume,
-    /// Its snapshot; `None` when the backup was taken with `--volumes none`.
+    /// Its snapshot, which is kept; `None` when the backup was taken with `--volumes none` or `copy`.
     pub snapshot: Option<SnapshotRecord>,
+    /// The copy of its data in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyRecord>,
+}
+
+/// The copy of a volume's files in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyRecord {
+    /// The tree object: which files there are, and of which pieces.
+    pub tree: Sha256,
+    /// Size of the tree object in bytes.
+    pub tree_bytes: u64,
+    /// Files in it.
+    pub files: u64,
+    /// Size of all its files together, in bytes.
+    pub bytes: u64,
+    /// Of these sent to the store by this backup, in bytes; the rest was there already.
+    pub sent_bytes: u64,
+    /// When what it holds was cut: the snapshot's time, or the beginning of the copy of a directory.
+    pub cut_at: Timestamp,
+    /// `Filesystem`, the only mode that is copied.
+    pub volume_mode: String,
+    /// User id that runs the pods of the volume, if it is known.
+    pub run_as_user: Option<i64>,
+    /// Group id of these pods, if it is known.
+    pub run_as_group: Option<i64>,
+    /// Group id that owns the volume (`fsGroup`), if it is known.
+    pub fs_group: Option<i64>,
+}
+
+/// A directory of a machine that was copied without a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectorySource {
+    /// Name of the machine.
+    pub host: String,
+    /// Absolute path of the directory.
+    pub path: String,
+}
+
+impl BackupRecord {
+    /// The oldest format that holds this backup.
+    pub fn format(&self) -> u32 {
+        let copies = self.volumes.iter().any(|volume| volume.copy.is_some());
+        if copies || self.directory.is_some() { FORMAT_WITH_COPIES } else { 1 }
+    }
 }
 
 /// One file of a backup.

@@ -26,9 +26,15 @@ pub trait Backend: Send + Sync {
     /// `None` if there is no object.
     fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>>;
 
-    /// All keys that begin with this text, sorted, however many they are. The text need not end at a slash. What is no
-    /// object of the store (an unfinished write, a symbolic link) is left out. A store not yet made is empty.
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
+    /// All keys that begin with this text, sorted, however many they are, each with its object's size in bytes. The text
+    /// need not end at a slash. What is no object of the store (an unfinished write, a symbolic link) is left out. A store
+    /// not yet made is empty.
+    fn sizes<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, u64)>, StoreError>>;
+
+    /// The keys of [`Backend::sizes`].
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        Box::pin(async move { Ok(self.sizes(prefix).await?.into_iter().map(|(key, _)| key).collect()) })
+    }
 
     /// Removes an object. It is no error if there is none.
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;

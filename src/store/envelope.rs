@@ -7,10 +7,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::model::{BackupRecord, FORMAT};
+use crate::model::{BackupRecord, FORMAT, FORMAT_WITH_COPIES};
 
-/// The oldest promsafe that reads what this one writes.
-const NEEDS: &str = "promsafe 0.1";
+/// The oldest promsafe that reads a format.
+fn needs(format: u32) -> &'static str {
+    if format >= FORMAT_WITH_COPIES { "promsafe 0.2" } else { "promsafe 0.1" }
+}
 
 /// Why the bytes of a `backup.json` give no record.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,8 +44,9 @@ pub(super) fn sha256_hex(bytes: &[u8]) -> String {
 
 /// The bytes of `backup.json` for this record.
 pub(super) fn seal(record: &BackupRecord) -> Result<Vec<u8>, serde_json::Error> {
-    let record = serde_json::to_string_pretty(record)?;
-    render(FORMAT, NEEDS, &digest(FORMAT, NEEDS, &record), &record)
+    let format = record.format();
+    let (needs, record) = (needs(format), serde_json::to_string_pretty(record)?);
+    render(format, needs, &digest(format, needs, &record), &record)
 }
 
 /// The record in the bytes of a `backup.json`. The hash is held first: what it says about a newer format is true.
@@ -136,13 +139,13 @@ mod tests {
     fn a_record_may_hold_fields_of_a_later_version_of_its_format() {
         let record = serde_json::to_string(&samples::small_record()).unwrap();
         let later = record.replacen('{', r#"{"added_later":1,"#, 1);
-        assert_eq!(open(&forged(FORMAT, NEEDS, &later)), Ok(samples::small_record()));
+        assert_eq!(open(&forged(FORMAT, needs(FORMAT), &later)), Ok(samples::small_record()));
     }
 
     #[test]
     fn format_0_and_foreign_records_are_damage() {
-        assert!(matches!(open(&forged(0, NEEDS, "{}")), Err(EnvelopeError::Damaged(_))));
-        assert!(matches!(open(&forged(1, NEEDS, "{}")), Err(EnvelopeError::Damaged(_))));
+        assert!(matches!(open(&forged(0, "promsafe 0.1", "{}")), Err(EnvelopeError::Damaged(_))));
+        assert!(matches!(open(&forged(1, "promsafe 0.1", "{}")), Err(EnvelopeError::Damaged(_))));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{envelope, samples};
 use crate::layout;
-use crate::model::{FORMAT, ObjectKey};
+use crate::model::{FORMAT, ObjectKey, PIECE_BYTES, Sha256, TreeEntry, TreeEntryKind};
 
 const PAGE: &str = include_str!("../../docs/format.md");
 
@@ -50,6 +50,9 @@ fn every_path_is_documented() {
         documented(&layout::file_path(&id, layout::BUNDLE).unwrap(), id.as_str()),
         layout::probe_path("<unique>"),
         layout::STORE.to_owned(),
+        layout::data_path(&Sha256::of(b"abc"))
+            .replace("/ba/", "/<aa>/")
+            .replace(&Sha256::of(b"abc").to_string(), "<sha256>"),
         layout::INVENTORY.to_owned(),
         layout::object_path(&object).unwrap(),
         layout::object_path(&ObjectKey { namespace: None, ..object }).unwrap(),
@@ -58,6 +61,28 @@ fn every_path_is_documented() {
         assert!(PAGE.contains(&format!("`{path}`")), "{path}");
     }
     assert!(PAGE.contains(&format!("format {FORMAT}")));
+}
+
+#[test]
+fn every_field_of_a_tree_is_documented() {
+    let entry = TreeEntry {
+        path: "a".into(),
+        kind: TreeEntryKind::Link,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        modified_ns: 0,
+        bytes: 1,
+        pieces: vec![Sha256::of(b"a")],
+        target: Some("b".into()),
+    };
+    let mut found = BTreeSet::new();
+    names(&serde_json::to_value(entry).unwrap(), &mut found);
+    let kinds = [TreeEntryKind::Directory, TreeEntryKind::File, TreeEntryKind::Link];
+    found.extend(kinds.map(|kind| serde_json::to_value(kind).unwrap().as_str().unwrap().to_owned()));
+    let missing: Vec<_> = found.iter().filter(|name| !PAGE.contains(&format!("`{name}`"))).collect();
+    assert_eq!(missing, [""; 0]);
+    assert!(PAGE.contains(&format!("{PIECE_BYTES} bytes")));
 }
 
 #[test]

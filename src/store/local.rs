@@ -69,8 +69,8 @@ impl Backend for Local {
         Box::pin(self.blocking("read", key, |root, key| absent_is_none(read_range(&path_of(root, key)?, range))))
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
-        Box::pin(self.blocking("list", prefix, list))
+    fn sizes<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, u64)>, StoreError>> {
+        Box::pin(self.blocking("list", prefix, sizes))
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
@@ -122,7 +122,7 @@ fn read_range(path: &Path, range: Range<u64>) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn list(root: &Path, prefix: &str) -> io::Result<Vec<String>> {
+fn sizes(root: &Path, prefix: &str) -> io::Result<Vec<(String, u64)>> {
     let inside = prefix.rsplit_once('/').map_or("", |(directory, _)| directory);
     if !inside.is_empty() && !is_key(inside) {
         return Ok(Vec::new());
@@ -140,7 +140,9 @@ fn list(root: &Path, prefix: &str) -> io::Result<Vec<String>> {
             if kind.is_dir() && leads_on {
                 open.push(key);
             } else if kind.is_file() && key.starts_with(prefix) && path_of(root, &key).is_ok() {
-                keys.push(key);
+                // Deleted meanwhile: not there.
+                let Some(metadata) = absent_is_none(entry.metadata())? else { continue };
+                keys.push((key, metadata.len()));
             }
         }
     }
@@ -229,7 +231,7 @@ mod tests {
         symlink("b", root.path().join("a/link")).unwrap();
         symlink("..", root.path().join("a/up")).unwrap();
         fs::create_dir(root.path().join("a/empty")).unwrap();
-        assert_eq!(list(root.path(), "").unwrap(), ["a/b"]);
+        assert_eq!(sizes(root.path(), "").unwrap().iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["a/b"]);
     }
 
     #[test]
@@ -238,7 +240,7 @@ mod tests {
         for key in ["", "..", "../x", "a/../../x", "/etc/passwd", "a//b", "./a", "a/", "a/.unfinished-1"] {
             assert!(put_new(root.path(), key, b"").is_err(), "{key}");
         }
-        assert_eq!(list(root.path(), "../").unwrap(), [""; 0]);
+        assert_eq!(sizes(root.path(), "../").unwrap(), []);
     }
 
     #[test]

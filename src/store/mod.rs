@@ -3,6 +3,7 @@
 
 mod backend;
 mod backup;
+mod data;
 mod envelope;
 mod error;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use std::str::FromStr;
 #[doc(hidden)]
 pub use backend::Backend;
 pub use backup::{Draft, SealedBackup};
+pub use data::Written;
 pub use error::{Cause, StoreError};
 pub use url::{StoreUrl, StoreUrlError};
 

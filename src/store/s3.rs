@@ -141,7 +141,7 @@ impl S3 {
         }
     }
 
-    async fn keys(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+    async fn keys(&self, prefix: &str) -> Result<Vec<(String, u64)>, Failure> {
         let full = format!("{}{prefix}", self.prefix);
         let mut keys = Vec::new();
         let mut token: Option<String> = None;
@@ -153,15 +153,17 @@ impl S3 {
                 })
                 .await;
             let page = page?;
-            let found = page.contents.into_iter().flatten().filter_map(|object| object.key);
-            keys.extend(found.filter_map(|key| key.strip_prefix(&self.prefix).map(str::to_owned)));
+            keys.extend(page.contents.into_iter().flatten().filter_map(|object| {
+                let bytes = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+                Some((object.key?.strip_prefix(&self.prefix)?.to_owned(), bytes))
+            }));
             match page.next_continuation_token {
                 Some(next) if page.is_truncated == Some(true) => token = Some(next),
                 _ => break,
             }
         }
         // Consoles leave empty objects whose names end in a slash to show directories.
-        keys.retain(|key| is_key(key));
+        keys.retain(|(key, _)| is_key(key));
         keys.sort();
         Ok(keys)
     }
@@ -202,7 +204,7 @@ impl Backend for S3 {
         Box::pin(async move { self.fetch(key, Some(range)).await.map_err(|failure| self.error("read", key, failure)) })
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+    fn sizes<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, u64)>, StoreError>> {
         Box::pin(async move { self.keys(prefix).await.map_err(|failure| self.error("list", prefix, failure)) })
     }
 

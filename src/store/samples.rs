@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    BackupId, BackupRecord, BlockMeta, ClusterIdentity, DataVolume, FileRecord, Fingerprint, Head, Instance,
-    InstanceKind, MissingReference, ObjectKey, Operator, Probe, SnapshotRecord, VolumeRecord,
+    BackupId, BackupRecord, BlockMeta, ClusterIdentity, CopyRecord, DataVolume, DirectorySource, FileRecord,
+    Fingerprint, Head, Instance, InstanceKind, MissingReference, ObjectKey, Operator, Probe, Sha256, SnapshotRecord,
+    VolumeRecord,
 };
 
 /// A backup of an empty cluster.
@@ -14,6 +15,7 @@ pub(super) fn small_record() -> BackupRecord {
         id: BackupId::new(at, 0x7f3c),
         tool_version: "0.1.0".into(),
         cluster: ClusterIdentity { uid: "u".into(), version: "v1.36.3".into(), server: "https://a".into() },
+        directory: None,
         started_at: at,
         finished_at: at,
         asked_namespaces: vec![],
@@ -53,7 +55,8 @@ pub(super) fn full_record() -> BackupRecord {
             why: "does not exist".into(),
             fix: "create it".into(),
         }],
-        volumes: vec![VolumeRecord { volume: volume(), snapshot: Some(snapshot()) }],
+        volumes: vec![VolumeRecord { volume: volume(), snapshot: Some(snapshot()), copy: Some(copy()) }],
+        directory: Some(DirectorySource { host: "prom-1".into(), path: "/var/lib/prometheus".into() }),
         fingerprints: vec![fingerprint()],
         without_fingerprint: BTreeMap::from([("monitoring/agent".to_owned(), "no queries".to_owned())]),
         files: vec![FileRecord { name: "manifests.tar.gz".into(), bytes: 7, sha256: "ab".repeat(32) }],
@@ -108,6 +111,21 @@ fn snapshot() -> SnapshotRecord {
         content: "snapcontent-a".into(),
         content_annotations: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
         ready_after_ms: 1200,
+    }
+}
+
+fn copy() -> CopyRecord {
+    CopyRecord {
+        tree: Sha256::of(b"abc"),
+        tree_bytes: 3,
+        files: 1,
+        bytes: 4,
+        sent_bytes: 4,
+        cut_at: "2026-11-21T09:00:01Z".parse().unwrap(),
+        volume_mode: "Filesystem".into(),
+        run_as_user: Some(1000),
+        run_as_group: Some(1000),
+        fs_group: Some(2000),
     }
 }
 

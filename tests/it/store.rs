@@ -61,6 +61,7 @@ fn a_backup_is_kept_on_s3() {
         assert_eq!(store.check_writable().await.unwrap(), CreateOnly::Honoured);
         assert_eq!(store.backend().list("").await.unwrap(), [""; 0]);
         facade::a_backup_is_written_listed_and_read(&store).await;
+        facade::pieces_are_kept_under_their_hash(&open(&server, "pieces").await).await;
     });
 }
 

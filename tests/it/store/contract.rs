@@ -100,6 +100,9 @@ async fn sizes_are_kept(backend: &dyn Backend) {
         put(backend, key, &bytes).await;
         assert!(backend.get(key).await.unwrap().unwrap() == bytes, "{key}");
     }
+    let expected =
+        [("size/large", 5 << 20), ("size/none", 0), ("size/one", 1)].map(|(key, bytes)| (key.to_owned(), bytes));
+    assert_eq!(backend.sizes("size/").await.unwrap(), expected);
 }
 
 async fn prefixes_are_exact(backend: &dyn Backend) {

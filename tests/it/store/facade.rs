@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use promsafe::layout;
-use promsafe::model::{BackupId, BackupRecord, ClusterIdentity, FileRecord};
-use promsafe::store::{CreateOnly, Listed, Store, StoreError};
+use promsafe::model::{BackupId, BackupRecord, ClusterIdentity, FileRecord, Sha256};
+use promsafe::store::{CreateOnly, Listed, Store, StoreError, Written};
 use tempfile::TempDir;
 
 use crate::support::s3::options;
@@ -24,6 +24,7 @@ fn record(id: &BackupId, files: &[FileRecord]) -> BackupRecord {
         id: id.clone(),
         tool_version: "0.1.0".into(),
         cluster: ClusterIdentity { uid: "u".into(), version: "v1".into(), server: "https://a".into() },
+        directory: None,
         started_at: at,
         finished_at: at,
         asked_namespaces: vec![],
@@ -81,6 +82,7 @@ async fn a_backup_is_kept_in_a_directory() {
     assert_eq!(store.check_writable().await.unwrap(), CreateOnly::Honoured);
     assert_eq!(std::fs::read_dir(root.path().join("new")).unwrap().count(), 0);
     a_backup_is_written_listed_and_read(&store).await;
+    pieces_are_kept_under_their_hash(&store_in(&root.path().join("pieces")).await).await;
 }
 
 #[tokio::test]
@@ -195,4 +197,22 @@ async fn a_damaged_or_moved_record_is_named() {
 fn is_damage(error: &StoreError, name: &str) {
     let StoreError::Damaged { file, .. } = error else { panic!("{error:?}") };
     assert!(file.ends_with(name), "{file}");
+}
+
+/// Pieces are written once, read back, listed with their sizes, and removed; what is damaged is named.
+pub(crate) async fn pieces_are_kept_under_their_hash(store: &Store) {
+    let (one, two) = (Sha256::of(b"one"), Sha256::of(b"twice"));
+    assert_eq!(store.put_data(&one, b"one".to_vec()).await.unwrap(), Written::New);
+    assert_eq!(store.put_data(&one, b"one".to_vec()).await.unwrap(), Written::There);
+    assert_eq!(store.put_data(&two, b"twice".to_vec()).await.unwrap(), Written::New);
+    assert_eq!(store.data().await.unwrap(), [(one, 3), (two, 5)].into());
+    assert_eq!(store.get_data(&one).await.unwrap(), b"one");
+    store.delete_data(&two).await.unwrap();
+    let path = layout::data_path(&Sha256::of(b"three"));
+    store.backend().put_new(&path, b"four".to_vec()).await.unwrap();
+    for (wanted, why) in [(two, "it is missing"), (Sha256::of(b"three"), "its 4 bytes have the sha256")] {
+        let error = store.get_data(&wanted).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Damaged { file, .. } if file.contains(&wanted.to_string())), "{error}");
+        assert!(error.to_string().contains(why), "{error}");
+    }
 }
