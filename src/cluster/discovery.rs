@@ -200,8 +200,14 @@ fn preferred(versions: Vec<GroupVersion>) -> ServedKinds {
             }
             continue;
         };
-        let first = kinds.into_iter().filter(|kind| seen.insert((kind.group.clone(), kind.plural.clone())));
-        served.kinds.extend(first);
+        for kind in kinds {
+            let name = (kind.group.clone(), kind.plural.clone());
+            if seen.insert(name.clone()) {
+                served.kinds.push(kind);
+            } else {
+                served.in_several_versions.insert(name);
+            }
+        }
     }
     served
 }
@@ -235,5 +241,7 @@ mod tests {
             ]
         );
         assert_eq!(served.failed_groups, ["metrics.k8s.io"]);
+        let several = ("autoscaling".to_owned(), "horizontalpodautoscalers".to_owned());
+        assert_eq!(served.in_several_versions, [several].into());
     }
 }

@@ -8,6 +8,7 @@ mod labelled;
 mod leftover;
 mod lister;
 mod selected;
+mod stored;
 mod unmanaged;
 mod volume;
 mod web_config;
@@ -75,10 +76,11 @@ pub async fn discover(
     reporter: &dyn Reporter,
 ) -> Result<(Inventory, ServedKinds), DiscoverError> {
     reporter.event(&Event::Step { doing: "looking for Prometheus, its operator and all they need".to_owned() });
-    let served = cluster
+    let mut served = cluster
         .served_kinds()
         .await
         .map_err(|source| DiscoverError::List { what: "the kinds served".into(), source })?;
+    stored::prefer(cluster, &mut served).await?;
     let lister = Lister { cluster, served: &served, scope };
     lister.check_namespaces().await?;
     let first = FirstLook::take(&lister).await?;

@@ -1,5 +1,7 @@
 //! What a cluster is and which kinds it serves.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{GroupKind, ObjectKey};
@@ -64,6 +66,8 @@ pub struct ServedKinds {
     pub kinds: Vec<ServedKind>,
     /// Groups whose discovery failed (a dead APIService): what is in them is unknown, and said to be.
     pub failed_groups: Vec<String>,
+    /// Kinds that are served in several versions, by group and plural.
+    pub in_several_versions: BTreeSet<(String, String)>,
 }
 
 impl ServedKinds {

@@ -39,7 +39,7 @@ fn served(keys: &[ObjectKey]) -> ServedKinds {
         namespaced: !key.is_cluster_scoped(),
         verbs: Vec::new(),
     });
-    ServedKinds { kinds: kinds.collect(), failed_groups: Vec::new() }
+    ServedKinds { kinds: kinds.collect(), ..ServedKinds::default() }
 }
 
 fn target() -> impl Strategy<Value = Target> {
