@@ -101,9 +101,16 @@ pub const ROWS: &[Row] = &[
         because: "made by the Prometheus Operator",
     },
     Row {
-        matches: |key, marks| marks.says_the_operator_made_it() && has_an_operator_name(key),
+        matches: |key, marks| {
+            marks.says_the_operator_made_it() && (has_an_operator_name(key) || is_the_kubelets_service(key, marks))
+        },
         verdict: Verdict::LeaveOut,
         because: "made by the Prometheus Operator",
+    },
+    Row {
+        matches: |key, marks| marks.says_the_api_server_made_it(key),
+        verdict: Verdict::LeaveOut,
+        because: "made by the API server",
     },
     Row {
         matches: |key, _| key.is(GroupKind("", "ConfigMap")) && key.name == "kube-root-ca.crt",
@@ -154,9 +161,21 @@ impl Owner {
 
 impl Marks {
     fn says_the_operator_made_it(&self) -> bool {
-        ["managed-by", "app.kubernetes.io/managed-by"]
-            .iter()
-            .any(|label| self.metadata.labels.get(*label).is_some_and(|by| by == "prometheus-operator"))
+        ["managed-by", "app.kubernetes.io/managed-by"].iter().any(|label| self.has_label(label, "prometheus-operator"))
+    }
+
+    fn has_label(&self, label: &str, value: &str) -> bool {
+        self.metadata.labels.get(label).is_some_and(|found| found == value)
+    }
+
+    /// Its own Service (kubernetes `pkg/controlplane/controller/kubernetesservice`), and the roles that it makes in every
+    /// cluster (`plugin/pkg/auth/authorizer/rbac/bootstrappolicy`).
+    fn says_the_api_server_made_it(&self, key: &ObjectKey) -> bool {
+        let is_its_service = key.is(GroupKind("", "Service"))
+            && key.name == "kubernetes"
+            && self.has_label("component", "apiserver")
+            && self.has_label("provider", "kubernetes");
+        is_its_service || self.has_label("kubernetes.io/bootstrapping", "rbac-defaults")
     }
 
     /// batch/v1 `JobConditionType`: either one is final.
@@ -169,6 +188,12 @@ impl Marks {
         self.secret_type.as_deref() == Some("kubernetes.io/service-account-token")
             && self.metadata.annotations.contains_key("kubernetes.io/created-by")
     }
+}
+
+/// The Service over all kubelets, which the operator writes anew every few minutes, without an owner (prometheus-operator
+/// `pkg/kubelet/controller.go`).
+fn is_the_kubelets_service(key: &ObjectKey, marks: &Marks) -> bool {
+    key.is(GroupKind("", "Service")) && marks.has_label("k8s-app", "kubelet")
 }
 
 fn has_an_operator_name(key: &ObjectKey) -> bool {
@@ -207,6 +232,21 @@ mod tests {
     fn name_alone_never_leaves_out() {
         assert_eq!(verdict("Secret", "prometheus-k8s-tls-assets-0", json!({"metadata": {}})), None);
         assert_eq!(verdict("Service", "prometheus-operated", json!({"metadata": {}})), None);
+    }
+
+    #[test]
+    fn what_server_and_operator_make_without_an_owner_is_known_by_its_labels() {
+        let labelled = |labels: Value| json!({"metadata": {"labels": labels}});
+        let kubelet = json!({"k8s-app": "kubelet", "app.kubernetes.io/managed-by": "prometheus-operator"});
+        assert_eq!(verdict("Service", "any", labelled(kubelet.clone())), Some("made by the Prometheus Operator"));
+        assert_eq!(verdict("ConfigMap", "any", labelled(kubelet)), None);
+        assert_eq!(verdict("Service", "kubelet", labelled(json!({"k8s-app": "kubelet"}))), None);
+        let server = json!({"component": "apiserver", "provider": "kubernetes"});
+        assert_eq!(verdict("Service", "kubernetes", labelled(server.clone())), Some("made by the API server"));
+        assert_eq!(verdict("Service", "other", labelled(server)), None);
+        assert_eq!(verdict("Service", "kubernetes", labelled(json!({}))), None);
+        let role = json!({"kubernetes.io/bootstrapping": "rbac-defaults"});
+        assert_eq!(verdict("Role", "any", labelled(role)), Some("made by the API server"));
     }
 
     #[test]
