@@ -260,8 +260,10 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::sanitise;
+    use crate::{references, sanitise, scope};
 
     fn stage(group: &str, kind: &str) -> &'static str {
         STAGES[stage_of(&ObjectKey::cluster_scoped(group, kind, "any", "x"))].name
@@ -315,6 +317,65 @@ mod tests {
             ((APPS, "Deployment"), ("apiregistration.k8s.io", "APIService")),
         ] {
             assert!(at(first) < at(then), "{first:?} before {then:?}");
+        }
+    }
+
+    /// Every kind that some table names, and so every kind that a backup holds for a reason of its own.
+    fn kinds_in_scope() -> Vec<(String, String)> {
+        let rules = scope::RULES.iter().map(|rule| rule.kind);
+        let listed = STAGES.iter().flat_map(|stage| match stage.kinds {
+            Kinds::Listed(kinds) => kinds,
+            Kinds::Rest => &[],
+        });
+        let referring = references::ROWS.iter().flat_map(references::Row::referring_kinds);
+        let named = rules.chain(listed.copied()).chain(referring);
+        let named = named.chain(scope::INSTANCE_KINDS.iter().chain(scope::WEBHOOK_KINDS).copied());
+        named.map(|kind| (kind.0.to_owned(), kind.1.to_owned())).collect()
+    }
+
+    /// Kinds in scope, and what is nearly one of them: the same kind of another group, another kind of the same group, and
+    /// what nobody ever heard of.
+    fn any_kind() -> impl Strategy<Value = (String, String)> {
+        let known = || prop::sample::select(kinds_in_scope());
+        let group = || "([a-z]{1,6}\\.){1,3}[a-z]{2,4}";
+        let kind = || "[A-Z][A-Za-z]{0,12}";
+        prop_oneof![
+            4 => known(),
+            2 => (known(), group()).prop_map(|((_, kind), group)| (group, kind)),
+            2 => (known(), kind()).prop_map(|((group, _), kind)| (group, kind)),
+            1 => known().prop_map(|(group, kind)| (group, kind.to_lowercase())),
+            2 => (group(), kind()),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        /// Whatever it is called and wherever it lives: one stage takes it, and it is the one that lists its kind or, when
+        /// none does, the one for the rest.
+        #[test]
+        fn every_object_has_exactly_one_stage(
+            (group, kind) in any_kind(), plural in "[a-z]{1,8}", namespace in prop::option::of("[a-z]{1,8}"), name in "[a-z]{1,8}",
+        ) {
+            let object = ObjectKey { namespace, ..ObjectKey::cluster_scoped(&group, &kind, &plural, &name) };
+            let lists = |stage: &Stage| match stage.kinds {
+                Kinds::Listed(kinds) => kinds.iter().filter(|listed| listed.0 == group && listed.1 == kind).count(),
+                Kinds::Rest => 0,
+            };
+            let listed: usize = STAGES.iter().map(lists).sum();
+            let takes = |stage: &Stage| lists(stage) == 1 || listed == 0 && matches!(stage.kinds, Kinds::Rest);
+            let taking: Vec<usize> = (0..STAGES.len()).filter(|index| takes(&STAGES[*index])).collect();
+            prop_assert_eq!(taking, vec![stage_of(&object)]);
+        }
+    }
+
+    /// What the rest is written after and before is right for nobody in particular: a kind that is looked for by name has
+    /// a stage that somebody chose.
+    #[test]
+    fn no_kind_that_is_looked_for_is_left_to_the_rest() {
+        let looked_for = scope::RULES.iter().map(|rule| rule.kind);
+        for kind in looked_for.chain(scope::INSTANCE_KINDS.iter().chain(scope::WEBHOOK_KINDS).copied()) {
+            assert_ne!(stage(kind.0, kind.1), "rest", "{kind}");
         }
     }
 

@@ -13,6 +13,7 @@ mod node;
 mod node_store;
 mod plan_properties;
 mod proof;
+mod references;
 mod roles;
 mod store;
 mod support;

@@ -31,6 +31,13 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     TESTBED.bin.join(name)
 }
 
+/// The definitions of the operator's kinds, as YAML.
+pub(crate) fn operator_definitions() -> Vec<String> {
+    let files =
+        yaml_files(&TESTBED.paths["OPERATOR"].join("example/prometheus-operator-crd"), "monitoring.coreos.com_");
+    files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+}
+
 fn testbed_bin() -> PathBuf {
     let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed")).arg("bin").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().into()
