@@ -15,5 +15,6 @@ mod plan_properties;
 mod proof;
 mod references;
 mod roles;
+mod shapes;
 mod store;
 mod support;

@@ -31,6 +31,13 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     TESTBED.bin.join(name)
 }
 
+/// The operator's own bundle.yaml without its definitions, which a prepared cluster has.
+pub(crate) fn operator_bundle() -> String {
+    let bundle = std::fs::read_to_string(TESTBED.paths["OPERATOR"].join("bundle.yaml")).unwrap();
+    let others = bundle.split("\n---\n").filter(|document| !document.contains("\nkind: CustomResourceDefinition\n"));
+    others.collect::<Vec<_>>().join("\n---\n")
+}
+
 /// The definitions of the operator's kinds, as YAML.
 pub(crate) fn operator_definitions() -> Vec<String> {
     let files =
