@@ -81,10 +81,12 @@ pub struct LogReport {
     pub segments: u64,
     /// Records, or head chunks, that can be read.
     pub records: u64,
-    /// Series records in it, or series that its head chunks are of.
+    /// Series that it introduces, or series that its head chunks are of.
     pub series: u64,
     /// Samples and histograms in it.
     pub samples: u64,
+    /// How many of these samples Prometheus leaves out when it starts, since a block covers their time.
+    pub samples_in_blocks: u64,
     /// Oldest sample, in milliseconds since the epoch.
     pub min_time_ms: Option<i64>,
     /// Newest sample, in milliseconds since the epoch: what the log reaches up to.
