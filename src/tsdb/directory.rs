@@ -50,3 +50,33 @@ pub trait Directory: Send + Sync {
     /// [`io::ErrorKind::NotFound`] when there is none, or when it cannot be read.
     fn open(&self, path: &str) -> io::Result<Box<dyn ReadAt + '_>>;
 }
+
+/// A directory within another one.
+pub struct Below<'a> {
+    directory: &'a dyn Directory,
+    path: String,
+}
+
+impl<'a> Below<'a> {
+    /// The directory at this path; the empty path is the other directory itself.
+    pub fn new(directory: &'a dyn Directory, path: impl Into<String>) -> Self {
+        Self { directory, path: path.into() }
+    }
+
+    fn at(&self, path: &str) -> String {
+        match (self.path.as_str(), path) {
+            ("", path) | (path, "") => path.to_owned(),
+            (above, path) => format!("{above}/{path}"),
+        }
+    }
+}
+
+impl Directory for Below<'_> {
+    fn list(&self, path: &str) -> io::Result<Vec<Entry>> {
+        self.directory.list(&self.at(path))
+    }
+
+    fn open(&self, path: &str) -> io::Result<Box<dyn ReadAt + '_>> {
+        self.directory.open(&self.at(path))
+    }
+}

@@ -45,6 +45,38 @@ pub struct Finding {
     pub loss: Option<Loss>,
 }
 
+impl Finding {
+    /// Something wrong with a file or directory.
+    pub fn new(grade: Grade, path: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { grade, path: path.into(), offset: None, what: what.into(), loss: None }
+    }
+
+    /// Where in the file.
+    #[must_use]
+    pub fn at(mut self, offset: u64) -> Self {
+        self.offset = Some(offset);
+        self
+    }
+
+    /// What will be missing.
+    #[must_use]
+    pub fn losing(mut self, loss: Loss) -> Self {
+        self.loss = Some(loss);
+        self
+    }
+}
+
+/// How much of a block was looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Looked {
+    /// At its `meta.json`; series, chunks and samples are what that says.
+    #[default]
+    Meta,
+    /// At every byte that Prometheus would read.
+    Whole,
+}
+
 /// A block.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct BlockReport {
@@ -64,8 +96,12 @@ pub struct BlockReport {
     pub chunks: u64,
     /// Samples in these chunks.
     pub samples: u64,
+    /// Its newest sample, in milliseconds since the epoch, when it was looked at whole.
+    pub newest_sample_ms: Option<i64>,
     /// All its files together, in bytes.
     pub bytes: u64,
+    /// How much of it was looked at.
+    pub looked: Looked,
 }
 
 /// A log: `wal`, `wbl`, a checkpoint, or `chunks_head`.
@@ -106,6 +142,14 @@ pub struct Report {
     pub logs: Vec<LogReport>,
     /// What concerns the directory: leftovers, overlaps, gaps, blocks of the future.
     pub findings: Vec<Finding>,
+}
+
+impl BlockReport {
+    /// Adds a finding; the block is as bad as its worst one.
+    pub fn take(&mut self, finding: Finding) {
+        self.grade = self.grade.max(finding.grade);
+        self.findings.push(finding);
+    }
 }
 
 impl Report {
