@@ -53,6 +53,7 @@ pub mod doctor;
 pub mod explain;
 pub mod list;
 pub mod restore;
+pub mod verify;
 
 // L5: words, flags, exit codes.
 pub mod cli;

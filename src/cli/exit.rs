@@ -12,6 +12,8 @@ use crate::report::PrintError;
 use crate::restore::RestoreError;
 use crate::snapshots::SnapshotError;
 use crate::store::StoreError;
+use crate::tsdb::Grade;
+use crate::verify::VerifyError;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +76,9 @@ pub enum Failure {
     /// `explain` failed.
     #[error("explain failed")]
     Explain(#[from] ExplainError),
+    /// `verify` could not look.
+    #[error("verify failed")]
+    Verify(#[from] VerifyError),
     /// The store could not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -112,6 +117,7 @@ impl Failure {
             Self::Restore(error) => of_restore(error),
             Self::Discover(error) => of_discover(error),
             Self::Explain(error) => of_explain(error),
+            Self::Verify(error) => of_verify(error),
             Self::Store(error) => of_store(error),
             Self::Cluster(error) => of_cluster(error, Phase::Reading),
             Self::Lock(error) => of_lock(error),
@@ -190,6 +196,22 @@ pub(super) fn of_diagnosis(diagnosis: &Diagnosis) -> Exit {
         true => Exit::Unreachable,
         false if diagnosis.count(Verdict::Failed) > 0 => Exit::Refused,
         false => Exit::Done,
+    }
+}
+
+fn of_verify(error: &VerifyError) -> Exit {
+    match error {
+        VerifyError::NoData { .. } | VerifyError::Read { .. } => Exit::Failed,
+        VerifyError::Stopped => Exit::Interrupted,
+    }
+}
+
+/// Exit code of what `verify` found.
+pub(super) fn of_grade(grade: Grade) -> Exit {
+    match grade {
+        Grade::Ok | Grade::TornTail => Exit::Done,
+        Grade::Degraded => Exit::Problems,
+        Grade::Fatal => Exit::Damaged,
     }
 }
 

@@ -17,6 +17,7 @@ mod schedule;
 mod show;
 mod telemetry;
 mod termination;
+mod verify;
 
 use std::io::Write;
 
@@ -58,6 +59,9 @@ enum Command {
     /// Bring a backup back and prove that it came back
     #[command(after_help = exit::help())]
     Restore(restore::Args),
+    /// Read the data of Prometheus byte by byte and say whether it will start on it, and what will be missing. Changes nothing
+    #[command(after_help = verify::help())]
+    Verify(verify::Args),
     /// Print the roles that a run needs, with the reason of each rule, for: kubectl apply -f -
     #[command(after_help = exit::help())]
     Rbac(rbac::Args),
@@ -94,6 +98,7 @@ pub async fn run(args: Args) -> Exit {
         Command::List(args) => (list::run(&args).await, args.output),
         Command::Show(args) => (show::run(&args).await, args.output),
         Command::Restore(args) => (restore::run(&args).await, args.output),
+        Command::Verify(args) => (verify::run(&args).await, args.output),
         Command::Rbac(args) => (rbac::run(&args), OutputFormat::Table),
         Command::Cronjob(args) => (cronjob::run(&args), OutputFormat::Table),
         Command::Completion(args) => (generate::completion(&args), OutputFormat::Table),

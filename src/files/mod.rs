@@ -47,7 +47,13 @@ impl Directory for LocalDirectory {
     }
 
     fn open(&self, path: &str) -> io::Result<Box<dyn ReadAt + '_>> {
-        let file = File::open(self.at(path))?;
+        let path = self.at(path);
+        // Opening a named pipe would wait for its writer.
+        let kind = std::fs::metadata(&path)?.file_type();
+        if !kind.is_file() {
+            return Err(if kind.is_dir() { io::ErrorKind::IsADirectory } else { io::ErrorKind::InvalidInput }.into());
+        }
+        let file = File::open(path)?;
         let bytes = file.metadata()?.len();
         Ok(Box::new(LocalFile { file, bytes }))
     }
@@ -94,5 +100,6 @@ mod tests {
         assert_eq!((file.read_at(8, &mut buffer).unwrap(), &buffer[..2]), (2, &b"89"[..]));
         assert_eq!(file.read_at(10, &mut buffer).unwrap(), 0);
         assert_eq!(directory.list("c").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(directory.open("a").err().unwrap().kind(), io::ErrorKind::IsADirectory);
     }
 }

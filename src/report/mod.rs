@@ -5,6 +5,7 @@ mod manifests;
 mod progress;
 mod table;
 mod text;
+mod verified;
 mod views;
 
 use std::str::FromStr;
@@ -20,6 +21,7 @@ use crate::list::Listing;
 use crate::model::{BackupRecord, Decisions, Inventory, Reporter};
 use crate::plan::RestorePlan;
 use crate::restore::RestoreOutcome;
+use crate::verify::Verified;
 
 /// A result could not be put into the format.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +136,14 @@ pub fn shown(record: &BackupRecord, output: OutputFormat) -> Result<String, Prin
 /// When it cannot be printed in the format.
 pub fn planned(plan: &RestorePlan, output: OutputFormat) -> Result<String, PrintError> {
     output.print(|| views::plan(plan), || text::plan(plan))
+}
+
+/// The result of `verify` on a directory.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn verified(verified: &Verified, output: OutputFormat) -> Result<String, PrintError> {
+    output.print(|| verified::view(verified), || verified::text(verified))
 }
 
 /// The result of `restore`.

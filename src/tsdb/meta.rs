@@ -47,6 +47,13 @@ pub(super) struct Meta {
     pub(super) version: Version,
 }
 
+impl Meta {
+    /// Whether it does not count for what the head takes: it holds out-of-order samples or those of stale series.
+    pub(super) fn is_apart(&self) -> bool {
+        self.hints.iter().any(|hint| ["from-out-of-order", "from-stale-series"].contains(&hint.as_str()))
+    }
+}
+
 /// Reads the `meta.json` of a block; the inner error says why Prometheus skips the block.
 pub(super) fn read(directory: &dyn Directory, block: &str) -> io::Result<Result<Meta, String>> {
     let path = format!("{block}/meta.json");

@@ -4,11 +4,14 @@
 //! give a verdict, never a panic. Facts: prometheus `tsdb/docs/format`, `tsdb/index`, `tsdb/chunks`, `tsdb/wlog`,
 //! `tsdb/record`, and how `tsdb/db.go` and `tsdb/head.go` open a directory.
 
-<<<<<<< HEAD
+mod bitmap;
+mod block;
+mod chunks;
 mod compression;
 mod directory;
 mod head_chunks;
 mod head_file;
+mod index;
 #[cfg(test)]
 mod log_damage_tests;
 #[cfg(test)]
@@ -16,35 +19,14 @@ mod log_tests;
 #[cfg(test)]
 mod log_tree;
 mod logs;
+mod meta;
 mod numbering;
 mod record;
 mod refs;
 mod segments;
-mod tally;
-mod verdict;
-mod wal;
-
-use std::io;
-
-pub use directory::{Directory, Entry, EntryKind, ReadAt};
-pub use verdict::{BlockReport, Finding, Grade, LogReport, Loss, Report};
-
-/// Looks at the logs: `wal` with its checkpoints, `wbl`, `chunks_head` and chunk snapshots, those that there are. Samples
-/// before the end of the newest block of in-order samples, in milliseconds since the epoch, exclusive, are in blocks.
-///
-/// # Errors
-/// When a directory or a file cannot be read.
-pub fn inspect_logs(directory: &dyn Directory, newest_block_end_ms: Option<i64>) -> io::Result<Vec<LogReport>> {
-    logs::inspect(directory, newest_block_end_ms)
-=======
-mod bitmap;
-mod block;
-mod chunks;
-mod directory;
-mod index;
-mod meta;
 mod subset;
 mod survey;
+mod tally;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -54,6 +36,7 @@ mod tombstones;
 mod ulid;
 mod varint;
 mod verdict;
+mod wal;
 mod window;
 
 use std::fmt;
@@ -72,16 +55,17 @@ pub use verdict::{BlockReport, Finding, Grade, LogReport, Looked, Loss, Report};
 pub fn inspect(directory: &dyn Directory, now_ms: Option<i64>, subset: Subset) -> io::Result<Report> {
     let survey = Survey::take(directory, now_ms, subset)?;
     let blocks = survey.chosen().map(|name| inspect_block(directory, name)).collect::<io::Result<_>>()?;
-    survey.conclude(blocks, inspect_logs(directory)?)
+    let logs = inspect_logs(directory, survey.newest_block_end_ms())?;
+    survey.conclude(blocks, logs)
 }
 
-/// Looks at the logs: `wal` with its checkpoint, `wbl`, and `chunks_head`.
+/// Looks at the logs: `wal` with its checkpoints, `wbl`, `chunks_head` and chunk snapshots, those that there are. Samples
+/// before the end of the newest block of in-order samples, in milliseconds since the epoch, exclusive, are in blocks.
 ///
 /// # Errors
-/// When bytes cannot be had for another reason than that a file is missing.
-pub fn inspect_logs(_: &dyn Directory) -> io::Result<Vec<LogReport>> {
-    // The seam: logs::inspect(directory).
-    Ok(Vec::new())
+/// When a directory or a file cannot be read.
+pub fn inspect_logs(directory: &dyn Directory, newest_block_end_ms: Option<i64>) -> io::Result<Vec<LogReport>> {
+    logs::inspect(directory, newest_block_end_ms)
 }
 
 /// A file that Prometheus could not open either.
@@ -115,5 +99,4 @@ fn absent(error: io::Error) -> io::Result<Absent> {
         io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => Ok(Absent::NoFile),
         _ => Err(error),
     }
->>>>>>> ae56e0c (Read the blocks of a data directory as Prometheus does)
 }

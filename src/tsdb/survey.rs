@@ -80,6 +80,12 @@ impl<'a> Survey<'a> {
         self.chosen.iter().map(String::as_str)
     }
 
+    /// Where the newest block of in-order samples ends: Prometheus drops what the WAL has before that.
+    pub fn newest_block_end_ms(&self) -> Option<i64> {
+        let metas = self.blocks.iter().filter_map(|block| block.meta.as_ref().ok());
+        metas.filter(|meta| !meta.is_apart()).map(|meta| meta.max_time).max()
+    }
+
     /// The verdict on the directory, from those on its parts.
     ///
     /// # Errors
@@ -125,7 +131,13 @@ fn passed_over(directory: &dyn Directory, blocks: &[Known], strangers: Vec<Strin
     }
     let mut findings = Vec::new();
     for name in strangers {
-        let Ok(meta) = meta::read(directory, &name)? else { continue };
+        let meta = match meta::read(directory, &name) {
+            Ok(Ok(meta)) => meta,
+            Ok(Err(_)) => continue,
+            // Such as lost+found of a volume, which is the root user's.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+            Err(error) => return Err(error),
+        };
         if known.contains(meta.ulid.as_str()) {
             let what = format!("holds a copy of block {}; Prometheus does not look at it", meta.ulid);
             findings.push(Finding::new(Grade::Ok, name, what));

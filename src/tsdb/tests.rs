@@ -48,13 +48,7 @@ fn sections(index: &[u8]) -> [usize; 7] {
 #[test]
 fn real_blocks_are_whole_and_counted() {
     let report = inspect(&two_blocks(), Some(1_800_000_000_000), Subset::ALL).unwrap();
-    assert_eq!(
-        report.all_findings().map(|finding| finding.what.as_str()).collect::<Vec<_>>(),
-        [
-            "no block has samples from 2023-11-15T01:59:30Z to 2023-11-15T02:00:00Z: Prometheus did not run then, or blocks are \
-         missing"
-        ]
-    );
+    assert_eq!(report.all_findings().collect::<Vec<_>>(), [] as [&Finding; 0]);
     assert_eq!(report.grade, Grade::Ok);
     for (block, newest) in report.blocks.iter().zip([1_700_013_570_000, 1_700_020_770_000]) {
         assert_eq!((block.series, block.chunks, block.samples), (24, 48, 5760));
@@ -77,7 +71,7 @@ fn flipped_bits_of_an_index_are_fatal_where_prometheus_reads_at_start_and_degrad
         assert!(grade == expected || padding, "byte {at}: {grade:?}, expected {expected:?}");
     }
     assert_eq!(flipped(&mut tree, "index", 4, 0), Grade::Ok, "version 3 is read as version 2");
-    assert!((postings..table).all(|at| flipped(&mut tree, "index", at, 7) == Grade::Degraded));
+    assert!((postings.next_multiple_of(4)..table).all(|at| flipped(&mut tree, "index", at, 7) == Grade::Degraded));
 }
 
 #[test]

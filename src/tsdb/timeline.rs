@@ -6,6 +6,9 @@ use super::verdict::{Finding, Grade};
 /// Blocks of out-of-order samples and of stale series end at the next multiple of two hours, which may be to come.
 const ALIGNMENT_MS: i64 = 2 * 60 * 60 * 1000;
 
+/// Shorter times without a block lie between two samples.
+const SHORTEST_GAP_MS: i64 = 5 * 60 * 1000;
+
 /// What is to be said of blocks that are loaded, sorted by their oldest time.
 pub(super) fn findings(blocks: &[(&str, &Meta)], now_ms: Option<i64>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -16,7 +19,7 @@ pub(super) fn findings(blocks: &[(&str, &Meta)], now_ms: Option<i64>) -> Vec<Fin
             Some(end) if meta.min_time < end => {}
             Some(end) => {
                 findings.extend(overlap(&group, begin, end));
-                if meta.min_time > end {
+                if meta.min_time.saturating_sub(end) >= SHORTEST_GAP_MS {
                     let what = format!(
                         "no block has samples from {} to {}: Prometheus did not run then, or blocks are missing",
                         time(end),
@@ -52,12 +55,7 @@ fn overlap(group: &[&str], begin: i64, end: i64) -> Option<Finding> {
 }
 
 fn future(name: &str, meta: &Meta) -> Finding {
-    let apart = ["from-out-of-order", "from-stale-series"];
-    let head = if meta.hints.iter().any(|hint| apart.contains(&hint.as_str())) {
-        ""
-    } else {
-        ", takes no samples before that, and drops those that the WAL has"
-    };
+    let head = if meta.is_apart() { "" } else { ", takes no samples before that, and drops those that the WAL has" };
     let what = format!("ends at {}, in the future: Prometheus counts retention from there{head}", time(meta.max_time));
     Finding::new(Grade::Degraded, format!("{name}/meta.json"), what)
 }
@@ -91,10 +89,13 @@ mod tests {
 
     #[test]
     fn overlaps_and_gaps_are_named_and_harmless() {
-        let said = said(&[(0, 10_000), (2_000, 5_000), (9_000, 12_000), (12_000, 13_000), (15_000, 16_000)], None);
+        let said = said(
+            &[(0, 10_000), (2_000, 5_000), (9_000, 12_000), (12_000, 13_000), (13_500, 14_000), (1_000_000, 1_001_000)],
+            None,
+        );
         let expected = [
             "3 blocks overlap between 1970-01-01T00:00:00Z and 1970-01-01T00:00:12Z; Prometheus merges them when it is asked",
-            "no block has samples from 1970-01-01T00:00:13Z to 1970-01-01T00:00:15Z: Prometheus did not run then, or blocks \
+            "no block has samples from 1970-01-01T00:00:14Z to 1970-01-01T00:16:40Z: Prometheus did not run then, or blocks \
              are missing",
         ];
         assert_eq!(said, expected.map(|what| (Grade::Ok, what.to_owned())));

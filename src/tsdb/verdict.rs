@@ -153,6 +153,12 @@ impl BlockReport {
 }
 
 impl Report {
+    /// The newest sample that any part has, in milliseconds since the epoch.
+    pub fn newest_sample_ms(&self) -> Option<i64> {
+        let logs = self.logs.iter().filter_map(|log| log.max_time_ms);
+        self.blocks.iter().filter_map(|block| block.newest_sample_ms).chain(logs).max()
+    }
+
     /// Everything found, the directory's own last.
     pub fn all_findings(&self) -> impl Iterator<Item = &Finding> {
         let blocks = self.blocks.iter().flat_map(|block| &block.findings);

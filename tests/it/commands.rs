@@ -3,6 +3,7 @@
 mod cluster_faults;
 mod in_cluster;
 mod store_faults;
+mod verify;
 
 use std::path::Path;
 

@@ -101,11 +101,12 @@ impl<'a> Index<'a> {
     /// them since 2.15.
     pub(super) fn damaged_label_section(&self) -> io::Result<Option<u64>> {
         let mut window = self.window()?;
-        let starts = [self.toc.label_indices, self.toc.label_offset_table];
-        for start in starts.into_iter().filter(|start| *start != 0) {
+        // The lists are aligned, and padding stands before the first of them.
+        let starts = [(self.toc.label_indices, 4), (self.toc.label_offset_table, 1)];
+        for (start, alignment) in starts.into_iter().filter(|(start, _)| *start != 0) {
             let taken = [self.toc.postings, self.toc.postings_offset_table, self.toc.end].contains(&start);
             let end = if taken { start } else { self.toc.end_of(start) };
-            let mut at = start;
+            let mut at = start.checked_next_multiple_of(alignment).unwrap_or(end);
             while at < end {
                 match Section::read(&mut window, at)? {
                     Ok(section) => at = (section.end + 4).next_multiple_of(4),

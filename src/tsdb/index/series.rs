@@ -59,7 +59,7 @@ impl<'a> Walk<'a> {
             window,
             format,
             symbols,
-            at: start,
+            at: start.min(end),
             end,
             budget,
             series: Series::default(),
