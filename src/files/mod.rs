@@ -1,9 +1,15 @@
 //! The file system of this machine, where volumes and data directories are: the gateway to files that are no store's.
 
+mod source;
+mod target;
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+pub use source::{Looked, SourceFile, Stamp};
+pub use target::{Owner, TargetDirectory, UNFINISHED, UnfinishedFile};
 
 use crate::tsdb::{Directory, Entry, EntryKind, ReadAt};
 

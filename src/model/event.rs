@@ -19,6 +19,19 @@ pub enum Event {
         /// For how long already, in seconds.
         for_seconds: u64,
     },
+    /// How far something is that takes its time; repeated.
+    Progress {
+        /// Of what, such as the copy of `monitoring/prometheus-db`.
+        of: String,
+        /// Bytes that are done.
+        done_bytes: u64,
+        /// Bytes in all.
+        total_bytes: u64,
+        /// Of those done, bytes that had to be sent or written.
+        sent_bytes: u64,
+        /// For how long already, in seconds.
+        for_seconds: u64,
+    },
     /// An object was written.
     Wrote {
         /// The object, as `Kind namespace/name`.

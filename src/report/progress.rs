@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use serde_json::{Value, json};
 
 use crate::model::{Event, Reporter};
+use crate::quantity::human;
 
 /// Lines for people. Waiting is told every five seconds on a terminal, every thirty elsewhere.
 pub(super) struct Text {
@@ -27,7 +28,13 @@ impl Reporter for Text {
             Event::Problem(problem) => {
                 line(&format!("! {} {}: {}", problem.tried, problem.object, problem.cause));
             }
-            Event::Waiting { .. } | Event::Wrote { .. } => {}
+            Event::Progress { of, done_bytes, total_bytes, sent_bytes, for_seconds }
+                if done_bytes == total_bytes || *for_seconds % if self.terminal { 2 } else { 30 } == 0 =>
+            {
+                let (done, total, sent) = (human(*done_bytes), human(*total_bytes), human(*sent_bytes));
+                line(&format!("  {of}: {done} of {total} done, {sent} of it moved, after {for_seconds} s"));
+            }
+            Event::Waiting { .. } | Event::Wrote { .. } | Event::Progress { .. } => {}
         }
     }
 }
@@ -42,6 +49,14 @@ impl Reporter for JsonLines {
             Event::Waiting { on, state, for_seconds } => {
                 json!({"event": "waiting", "on": on, "state": state, "for_seconds": for_seconds})
             }
+            Event::Progress { of, done_bytes, total_bytes, sent_bytes, for_seconds } => json!({
+                "event": "progress",
+                "of": of,
+                "done_bytes": done_bytes,
+                "total_bytes": total_bytes,
+                "sent_bytes": sent_bytes,
+                "for_seconds": for_seconds,
+            }),
             Event::Wrote { object, how } => json!({"event": "wrote", "object": object, "how": how}),
             Event::Problem(problem) => json!({"event": "problem", "problem": problem}),
         };

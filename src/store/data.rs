@@ -52,6 +52,11 @@ impl Store {
         }
     }
 
+    /// The error about a piece or tree that is not what it should be.
+    pub fn damaged_data(&self, sha256: &Sha256, why: String) -> StoreError {
+        StoreError::Damaged { file: self.at(&layout::data_path(sha256)), why }
+    }
+
     /// Removes a piece or tree; it is no error if there is none.
     ///
     /// # Errors
