@@ -53,8 +53,10 @@ pub mod sweep;
 
 // L4: pipelines.
 pub mod backup;
+pub mod copy_directory;
 pub mod doctor;
 pub mod explain;
+pub mod extract;
 pub mod list;
 pub mod restore;
 pub mod verify;

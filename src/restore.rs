@@ -13,7 +13,8 @@ use crate::cluster::Cluster;
 use crate::confirm;
 use crate::layout;
 use crate::model::{
-    BackupId, BackupRecord, CapturedManifest, DataVolume, Event, Fingerprint, Housekeeping, Problem, Reporter, Timeouts,
+    BackupId, BackupRecord, CapturedManifest, DataVolume, Event, Fingerprint, Housekeeping, Problem, Refusal, Reporter,
+    Timeouts,
 };
 use crate::plan::{self, RestorePlan, RestoreRequest};
 use crate::preflight::{self, PreflightError};
@@ -69,6 +70,9 @@ pub enum RestoreError {
     /// The backup could not be read.
     #[error("open the backup")]
     Open(#[source] StoreError),
+    /// It holds no objects: it was taken of a directory, without a cluster. Nothing was changed.
+    #[error("refused: nothing was changed")]
+    Refused(Vec<Refusal>),
     /// The bundle could not be unpacked.
     #[error("unpack {file} of backup {id}")]
     Unpack {
@@ -114,6 +118,13 @@ pub struct Opened {
 pub async fn open(store: &Store, id: &BackupId, reporter: &dyn Reporter) -> Result<Opened, RestoreError> {
     reporter.event(&Event::Step { doing: format!("reading backup {id} from {}", store.url()) });
     let backup = store.open_backup(id).await.map_err(RestoreError::Open)?;
+    if let Some(source) = &backup.record().directory {
+        return Err(RestoreError::Refused(vec![Refusal {
+            object: format!("backup {id}"),
+            why: format!("is a copy of directory {} of {}: it holds files and no objects", source.path, source.host),
+            fix: format!("promsafe extract {id} --to DIRECTORY"),
+        }]));
+    }
     let bytes = backup.read(layout::BUNDLE).await.map_err(RestoreError::Open)?;
     let unpack = |source| RestoreError::Unpack { id: id.clone(), file: layout::BUNDLE, source };
     Ok(Opened { record: backup.record().clone(), manifests: bundle::unpack(&bytes).map_err(unpack)? })

@@ -4,9 +4,13 @@ use crate::apply::{ApplyError, StageError};
 use crate::backup::BackupError;
 use crate::barrier::BarrierError;
 use crate::cluster::ClusterError;
+use crate::copy::CopyError;
+use crate::copy_directory::CopyDirectoryError;
 use crate::discover::DiscoverError;
 use crate::doctor::{Diagnosis, Verdict};
 use crate::explain::ExplainError;
+use crate::extract::ExtractError;
+use crate::fill::FillError;
 use crate::lock::LockError;
 use crate::report::PrintError;
 use crate::restore::RestoreError;
@@ -70,6 +74,12 @@ pub enum Failure {
     /// `restore` failed.
     #[error("restore failed")]
     Restore(#[from] RestoreError),
+    /// `copy` failed.
+    #[error("copy failed")]
+    Copy(#[from] CopyDirectoryError),
+    /// `extract` failed.
+    #[error("extract failed")]
+    Extract(#[from] ExtractError),
     /// `discover` failed.
     #[error("discover failed")]
     Discover(#[from] DiscoverError),
@@ -115,6 +125,8 @@ impl Failure {
         match self {
             Self::Backup(error) => of_backup(error),
             Self::Restore(error) => of_restore(error),
+            Self::Copy(error) => of_copy(error),
+            Self::Extract(error) => of_extract(error),
             Self::Discover(error) => of_discover(error),
             Self::Explain(error) => of_explain(error),
             Self::Verify(error) => of_verify(error),
@@ -167,6 +179,7 @@ fn of_backup(error: &BackupError) -> Exit {
 fn of_restore(error: &RestoreError) -> Exit {
     match error {
         RestoreError::Open(error) => of_store(error),
+        RestoreError::Refused(_) => Exit::Refused,
         RestoreError::Unpack { .. } | RestoreError::Plan(_) => Exit::Damaged,
         RestoreError::Survey(error) => of_cluster(&error.source, Phase::Reading),
         RestoreError::Preflight(error) => of_cluster(&error.source, Phase::Reading),
@@ -175,6 +188,30 @@ fn of_restore(error: &RestoreError) -> Exit {
             of_barrier(source)
         }
         RestoreError::Interrupted => Exit::Interrupted,
+    }
+}
+
+fn of_copy(error: &CopyDirectoryError) -> Exit {
+    match error {
+        CopyDirectoryError::Refused(_) => Exit::Refused,
+        CopyDirectoryError::UseStore(error) | CopyDirectoryError::Seal { source: error, .. } => of_store(error),
+        CopyDirectoryError::Copy { source, .. } => match source {
+            CopyError::Store(error) => of_store(error),
+            CopyError::ReadDirectory { .. } | CopyError::MakeTree { .. } => Exit::Failed,
+        },
+    }
+}
+
+fn of_extract(error: &ExtractError) -> Exit {
+    match error {
+        ExtractError::Open(error) => of_store(error),
+        ExtractError::Refused(_) => Exit::Refused,
+        ExtractError::Fill { source, .. } => match source {
+            FillError::Refused(_) => Exit::Refused,
+            FillError::Read { source, .. } => of_store(source),
+            FillError::ReadTree { .. } => Exit::Damaged,
+            FillError::Write { .. } => Exit::Failed,
+        },
     }
 }
 

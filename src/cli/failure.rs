@@ -5,6 +5,9 @@ use serde_json::json;
 use super::Failure;
 use crate::apply::ApplyError;
 use crate::backup::BackupError;
+use crate::copy_directory::CopyDirectoryError;
+use crate::extract::ExtractError;
+use crate::fill::FillError;
 use crate::model::{Problem, Refusal};
 use crate::report::OutputFormat;
 use crate::restore::RestoreError;
@@ -45,7 +48,12 @@ pub(super) fn words_for(failure: &Failure, output: OutputFormat) -> String {
 
 fn refusals(failure: &Failure) -> &[Refusal] {
     match failure {
-        Failure::Backup(BackupError::Refused(refusals)) => refusals,
+        Failure::Backup(BackupError::Refused(refusals))
+        | Failure::Restore(RestoreError::Refused(refusals))
+        | Failure::Copy(CopyDirectoryError::Refused(refusals))
+        | Failure::Extract(
+            ExtractError::Refused(refusals) | ExtractError::Fill { source: FillError::Refused(refusals), .. },
+        ) => refusals,
         _ => &[],
     }
 }

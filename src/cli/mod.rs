@@ -1,11 +1,13 @@
 //! The command line: words and flags in, an exit code out.
 
 mod backup;
+mod copy;
 mod cronjob;
 mod discover;
 mod doctor;
 mod exit;
 mod explain;
+mod extract;
 mod failure;
 mod generate;
 mod list;
@@ -50,6 +52,17 @@ enum Command {
     /// Save Prometheus, its operator and all they need; snapshot their volumes
     #[command(after_help = exit::help())]
     Backup(backup::Args),
+    /// Copy a data directory of this machine into the store: a backup without a cluster
+    ///
+    /// Read once, in pieces of 8 MiB; pieces and blocks that the store holds already are not sent again, and what an
+    /// interrupted copy sent stays. A directory in use is copied as a crash would leave it: logs first, blocks last, so that
+    /// nothing the log held at the beginning is missing. What vanished while it was read is looked for once more and then
+    /// named. For an exact copy stop Prometheus, or copy what its snapshot API (/api/v1/admin/tsdb/snapshot) makes.
+    #[command(after_help = exit::help())]
+    Copy(copy::Args),
+    /// Bring the files of a copied volume back into a directory of this machine
+    #[command(after_help = exit::help())]
+    Extract(extract::Args),
     /// List the complete backups of a store
     #[command(after_help = exit::help())]
     List(list::Args),
@@ -95,6 +108,8 @@ pub async fn run(args: Args) -> Exit {
         Command::Explain(args) => (explain::run(&args).await, args.output),
         Command::Doctor(args) => (doctor::run(&args).await, args.output),
         Command::Backup(args) => (backup::run(&args).await, args.output),
+        Command::Copy(args) => (copy::run(&args).await, args.output),
+        Command::Extract(args) => (extract::run(&args).await, args.output),
         Command::List(args) => (list::run(&args).await, args.output),
         Command::Show(args) => (show::run(&args).await, args.output),
         Command::Restore(args) => (restore::run(&args).await, args.output),

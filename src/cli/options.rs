@@ -1,5 +1,6 @@
 //! Options that several commands share.
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -106,6 +107,13 @@ fn default_store() -> Result<String, Failure> {
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text.parse().map_err(|error| format!("{error}; write it like 90s or 10m"))?;
     Duration::try_from(parsed).map_err(|error| error.to_string())
+}
+
+/// Reads a number of bytes a second: `50MiB`, `50Mi`, `1000000`.
+pub(super) fn bandwidth(text: &str) -> Result<NonZeroU64, String> {
+    let amount = text.strip_suffix("/s").unwrap_or(text);
+    let bytes = crate::quantity::bytes(amount.strip_suffix('B').unwrap_or(amount));
+    bytes.and_then(NonZeroU64::new).ok_or_else(|| "write it like 50MiB, more than nothing".to_owned())
 }
 
 /// Four hexadecimal digits that keep two runs of one second apart. Std's hasher keys are random.

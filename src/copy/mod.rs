@@ -15,12 +15,13 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use earlier::{CopyOf, earlier_trees};
 
 use crate::files::LocalDirectory;
-use crate::model::{Event, Problem, Reporter, Sha256, TreeEntry, TreeEntryKind};
+use crate::model::{CopyRecord, Event, Problem, Reporter, Sha256, TreeEntry, TreeEntryKind};
 use crate::store::{Store, StoreError};
 use crate::tree_format::{TreeError, TreeWriter, in_order};
 use known::KnownBlocks;
@@ -88,6 +89,24 @@ pub struct Copied {
     pub taken_over_bytes: u64,
     /// What could not be copied, or not surely whole.
     pub problems: Vec<Problem>,
+}
+
+impl Copied {
+    /// What of it stands in a record; who runs the pods is not known here.
+    pub fn record(&self, cut_at: Timestamp) -> CopyRecord {
+        CopyRecord {
+            tree: self.tree,
+            tree_bytes: self.tree_bytes,
+            files: self.files,
+            bytes: self.bytes,
+            sent_bytes: self.sent_bytes,
+            cut_at,
+            volume_mode: "Filesystem".to_owned(),
+            run_as_user: None,
+            run_as_group: None,
+            fs_group: None,
+        }
+    }
 }
 
 /// There is no copy. What was sent stays, and the next one goes on from there.

@@ -13,6 +13,12 @@ pub use target::{Owner, TargetDirectory, UNFINISHED, UnfinishedFile};
 
 use crate::tsdb::{Directory, Entry, EntryKind, ReadAt};
 
+/// Name of this machine.
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }
+}
+
 /// A directory of the file system.
 #[derive(Debug, Clone)]
 pub struct LocalDirectory {

@@ -1,5 +1,6 @@
 //! Puts results into words: tables for people, JSON and YAML for programs. Knows no cluster and no store.
 
+mod copies;
 mod doctor;
 mod manifests;
 mod progress;
@@ -15,8 +16,10 @@ use serde_json::Value;
 pub use manifests::{Manifest, manifests, roles, service_account};
 
 use crate::backup::BackupOutcome;
+use crate::copy_directory::DirectoryCopied;
 use crate::doctor::Diagnosis;
 use crate::explain::Answer;
+use crate::extract::Extracted;
 use crate::list::Listing;
 use crate::model::{BackupRecord, Decisions, Inventory, Reporter};
 use crate::plan::RestorePlan;
@@ -107,6 +110,22 @@ pub fn diagnosed(diagnosis: &Diagnosis, output: OutputFormat) -> Result<String, 
 /// When it cannot be printed in the format.
 pub fn backed_up(outcome: &BackupOutcome, store: &str, output: OutputFormat) -> Result<String, PrintError> {
     output.print(|| views::backup(outcome, store), || text::backup(outcome, store))
+}
+
+/// The result of `copy`.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn copied(outcome: &DirectoryCopied, store: &str, output: OutputFormat) -> Result<String, PrintError> {
+    output.print(|| copies::copied_view(outcome, store), || copies::copied_text(outcome, store))
+}
+
+/// The result of `extract`.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn extracted(outcome: &Extracted, output: OutputFormat) -> Result<String, PrintError> {
+    output.print(|| copies::extracted_view(outcome), || copies::extracted_text(outcome))
 }
 
 /// The result of `list`. Ages are counted from `now`.

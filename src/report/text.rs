@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::copies::{copies, data_size, source};
 use super::table::table;
 use crate::backup::BackupOutcome;
 use crate::explain::Answer;
@@ -127,6 +128,7 @@ fn contents(record: &BackupRecord) -> Vec<String> {
     if !record.volumes.is_empty() {
         lines.push(table(&["VOLUME", "SNAPSHOT", "READY", "SIZE", "RESULT"], record.volumes.iter().map(volume)));
     }
+    lines.extend(copies(record));
     let left_out: u64 = record.left_out.values().sum();
     lines.push(format!(
         "OBJECTS    {} saved ({} cluster-scoped, {} in namespaces), {left_out} left out that controllers make again, \
@@ -156,7 +158,7 @@ fn volume(record: &VolumeRecord) -> Vec<String> {
             "none".to_owned(),
             "-".to_owned(),
             human(record.volume.capacity_bytes),
-            "not saved (--volumes none)".to_owned(),
+            if record.copy.is_some() { "copied, see below" } else { "not saved (--volumes none)" }.to_owned(),
         ],
     }
 }
@@ -175,7 +177,7 @@ fn history(record: &BackupRecord) -> Option<String> {
     Some(format!("TSDB       {blocks} blocks, {samples} samples in them, {} .. {}{skew}", day(oldest), time(newest)))
 }
 
-fn problems(problems: &[Problem]) -> Vec<String> {
+pub(super) fn problems(problems: &[Problem]) -> Vec<String> {
     let lines = problems.iter().flat_map(|problem| {
         [
             format!("PROBLEM    {} {}: {}", problem.tried, problem.object, problem.cause),
@@ -209,14 +211,15 @@ pub(super) fn listing(listing: &Listing, store: &str, now: Timestamp) -> String 
             vec![
                 record.id.to_string(),
                 age(now.duration_since(record.started_at).as_secs()),
-                record.instances.iter().map(|i| i.key.qualified_name()).collect::<Vec<_>>().join(","),
+                sources(record),
                 format!("{snapshots}/{}", record.volumes.len()),
+                data_size(record),
                 record.objects.to_string(),
                 human(record.files.iter().map(|file| file.bytes).sum()),
                 record.cluster.version.clone(),
             ]
         });
-        lines.push(table(&["ID", "AGE", "INSTANCES", "SNAPSHOTS", "OBJECTS", "SIZE", "KUBERNETES"], rows));
+        lines.push(table(&["ID", "AGE", "INSTANCES", "SNAPSHOTS", "DATA", "OBJECTS", "SIZE", "KUBERNETES"], rows));
     }
     for (id, error) in &listing.unreadable {
         lines.push(format!("UNREADABLE {id}: {}", words::chain(error)));
@@ -232,13 +235,27 @@ pub(super) fn listing(listing: &Listing, store: &str, now: Timestamp) -> String 
     lines.join("\n")
 }
 
+/// What a backup is of, in a row of a listing.
+fn sources(record: &BackupRecord) -> String {
+    match &record.directory {
+        Some(source) => format!("{}:{}", source.host, source.path),
+        None => record.instances.iter().map(|i| i.key.qualified_name()).collect::<Vec<_>>().join(","),
+    }
+}
+
 pub(super) fn record(record: &BackupRecord) -> String {
     let mut lines = vec![
         format!("BACKUP     {}, written by promsafe {}", record.id, record.tool_version),
         format!("TAKEN      {} .. {}", utc(record.started_at), utc(record.finished_at)),
-        format!("CLUSTER    {} ({}, uid {})", record.cluster.server, record.cluster.version, record.cluster.uid),
-        format!("NAMESPACES {}", record.namespaces.join(", ")),
     ];
+    lines.extend(source(record));
+    if record.directory.is_some() {
+        lines.extend(copies(record));
+        return lines.join("\n");
+    }
+    let cluster = &record.cluster;
+    lines.push(format!("CLUSTER    {} ({}, uid {})", cluster.server, cluster.version, cluster.uid));
+    lines.push(format!("NAMESPACES {}", record.namespaces.join(", ")));
     lines.extend(contents(record));
     lines.extend(missing(&record.missing_references));
     for (pod, cause) in &record.without_fingerprint {
@@ -356,7 +373,7 @@ fn proof(confirmation: &Confirmation) -> Vec<String> {
     lines
 }
 
-fn utc(at: Timestamp) -> String {
+pub(super) fn utc(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 

@@ -1,0 +1,47 @@
+//! `promsafe copy`
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::options::{StoreArgs, bandwidth, output_format, unique};
+use super::{Exit, Failure, print, until_interrupted};
+use crate::copy::Reading;
+use crate::copy_directory::{CopyDirectoryRequest, copy_directory};
+use crate::model::{BackupId, Timeouts};
+use crate::report::{OutputFormat, copied};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The directory, such as the one Prometheus was given with --storage.tsdb.path
+    #[arg(value_name = "DIRECTORY")]
+    directory: PathBuf,
+    /// Read blocks again that an earlier copy holds, instead of knowing them by ULID, meta.json and sizes
+    #[arg(long, env = "PROMSAFE_REREAD")]
+    reread: bool,
+    /// Send at most so many bytes a second, such as 50MiB
+    #[arg(long, env = "PROMSAFE_BANDWIDTH", value_parser = bandwidth, value_name = "BYTES")]
+    bandwidth: Option<NonZeroU64>,
+    /// How to print the result; with json, progress on stderr is JSON lines too
+    #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]
+    pub(super) output: OutputFormat,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
+    let reporter = args.output.reporter();
+    let started_at = Timestamp::now();
+    let request = CopyDirectoryRequest {
+        id: BackupId::new(started_at, unique()),
+        started_at,
+        directory: args.directory.clone(),
+        reading: if args.reread { Reading::Everything } else { Reading::OnlyNew },
+        bytes_per_second: args.bandwidth,
+    };
+    let store = args.store.open(&Timeouts::default()).await?;
+    let outcome = until_interrupted(copy_directory(&store, &request, reporter.as_ref())).await?;
+    print(&copied(&outcome, &store.url().to_string(), args.output)?)?;
+    Ok(if outcome.copied.problems.is_empty() { Exit::Done } else { Exit::Problems })
+}

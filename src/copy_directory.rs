@@ -1,0 +1,161 @@
+//! The pipeline of a copy without a cluster: look, copy, seal. What it makes is a backup of one volume and no objects.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::copy::{Copied, CopyError, CopyOf, CopyRequest, Reading, copy, earlier_trees};
+use crate::files::host_name;
+use crate::model::{
+    BackupId, BackupRecord, ClusterIdentity, DataVolume, DirectorySource, Refusal, Reporter, VolumeRecord,
+};
+use crate::store::{Store, StoreError};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct CopyDirectoryRequest {
+    /// Name of the backup.
+    pub id: BackupId,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The directory, as the user named it.
+    pub directory: PathBuf,
+    /// Whether blocks are read that an earlier copy holds.
+    pub reading: Reading,
+    /// At most so many bytes are sent a second.
+    pub bytes_per_second: Option<NonZeroU64>,
+}
+
+/// A backup that is in the store.
+#[derive(Debug)]
+pub struct DirectoryCopied {
+    /// Its record, as sealed.
+    pub record: BackupRecord,
+    /// What was copied.
+    pub copied: Copied,
+    /// The whole run.
+    pub took: Duration,
+}
+
+/// There is no backup.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyDirectoryError {
+    /// It cannot be taken. Nothing was changed.
+    #[error("refused: nothing was changed")]
+    Refused(Vec<Refusal>),
+    /// The store cannot be used.
+    #[error("use the store")]
+    UseStore(#[source] StoreError),
+    /// The files could not be copied.
+    #[error("copy {directory}")]
+    Copy {
+        /// The directory.
+        directory: String,
+        /// Why.
+        #[source]
+        source: CopyError,
+    },
+    /// The record could not be written.
+    #[error("seal the backup {id}")]
+    Seal {
+        /// The backup.
+        id: BackupId,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+}
+
+/// Copies a directory and seals a backup of it.
+///
+/// # Errors
+/// When there is no backup in the store at the end. What was sent stays, and the next run goes on from there.
+pub async fn copy_directory(
+    store: &Store,
+    request: &CopyDirectoryRequest,
+    reporter: &dyn Reporter,
+) -> Result<DirectoryCopied, CopyDirectoryError> {
+    let begun = Instant::now();
+    let path = directory_of(store, &request.directory).map_err(|refusal| CopyDirectoryError::Refused(vec![refusal]))?;
+    let source = DirectorySource { host: host_name(), path: path.display().to_string() };
+    store.check_writable().await.map_err(CopyDirectoryError::UseStore)?;
+    let known = earlier_trees(store, &CopyOf::Directory(source.clone())).await;
+    let wanted = CopyRequest {
+        known_trees: known.map_err(CopyDirectoryError::UseStore)?,
+        reading: request.reading,
+        bytes_per_second: request.bytes_per_second,
+        ..CopyRequest::new(&path, &source.path)
+    };
+    let copied = copy(store, &wanted, reporter).await;
+    let copied = copied.map_err(|error| CopyDirectoryError::Copy { directory: source.path.clone(), source: error })?;
+    let record = record(request, source, &copied);
+    let sealing = async { store.begin(&request.id).await?.seal(&record).await };
+    sealing.await.map_err(|source| CopyDirectoryError::Seal { id: request.id.clone(), source })?;
+    Ok(DirectoryCopied { record, copied, took: begun.elapsed() })
+}
+
+/// The directory's absolute path, unless it cannot be copied.
+fn directory_of(store: &Store, named: &Path) -> Result<PathBuf, Refusal> {
+    let refused =
+        |why: String, fix: &str| Refusal { object: format!("directory {}", named.display()), why, fix: fix.to_owned() };
+    let path = named.canonicalize().map_err(|error| refused(error.to_string(), "name a directory that is there"))?;
+    if !path.is_dir() {
+        return Err(refused("is no directory".to_owned(), "name the directory that Prometheus keeps its data in"));
+    }
+    if path.to_str().is_none() {
+        return Err(refused("has a path that is not UTF-8".to_owned(), "name it by a link with a plain path"));
+    }
+    let inside = store.remote().is_none() && is_inside(&store.url().to_string(), &path);
+    if inside {
+        return Err(refused("holds the store itself".to_owned(), "name a store outside of it with --store"));
+    }
+    Ok(path)
+}
+
+/// Whether a path that need not be there yet is in a directory.
+fn is_inside(path: &str, directory: &Path) -> bool {
+    let absolute = std::path::absolute(path).unwrap_or_default();
+    absolute.ancestors().find_map(|above| above.canonicalize().ok()).is_some_and(|there| there.starts_with(directory))
+}
+
+fn record(request: &CopyDirectoryRequest, source: DirectorySource, copied: &Copied) -> BackupRecord {
+    let volume = DataVolume {
+        namespace: String::new(),
+        claim: String::new(),
+        uid: String::new(),
+        used_by: None,
+        pod: None,
+        phase: String::new(),
+        storage_class: None,
+        requested_bytes: copied.bytes,
+        capacity_bytes: copied.bytes,
+        driver: None,
+        volume_handle: None,
+        leftover_of: None,
+    };
+    let copy = copied.record(request.started_at);
+    BackupRecord {
+        id: request.id.clone(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster: ClusterIdentity { uid: String::new(), version: String::new(), server: String::new() },
+        directory: Some(source),
+        started_at: request.started_at,
+        finished_at: Timestamp::now(),
+        asked_namespaces: Vec::new(),
+        namespaces: Vec::new(),
+        operators: Vec::new(),
+        instances: Vec::new(),
+        objects: 0,
+        cluster_scoped_objects: 0,
+        left_out: BTreeMap::new(),
+        missing_references: Vec::new(),
+        volumes: vec![VolumeRecord { volume, snapshot: None, copy: Some(copy) }],
+        fingerprints: Vec::new(),
+        without_fingerprint: BTreeMap::new(),
+        files: Vec::new(),
+    }
+}
