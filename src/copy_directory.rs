@@ -109,15 +109,14 @@ fn directory_of(store: &Store, named: &Path) -> Result<PathBuf, Refusal> {
     if path.to_str().is_none() {
         return Err(refused("has a path that is not UTF-8".to_owned(), "name it by a link with a plain path"));
     }
-    let inside = store.remote().is_none() && is_inside(&store.url().to_string(), &path);
-    if inside {
+    if store.directory().is_some_and(|root| is_inside(root, &path)) {
         return Err(refused("holds the store itself".to_owned(), "name a store outside of it with --store"));
     }
     Ok(path)
 }
 
 /// Whether a path that need not be there yet is in a directory.
-fn is_inside(path: &str, directory: &Path) -> bool {
+fn is_inside(path: &Path, directory: &Path) -> bool {
     let absolute = std::path::absolute(path).unwrap_or_default();
     absolute.ancestors().find_map(|above| above.canonicalize().ok()).is_some_and(|there| there.starts_with(directory))
 }

@@ -87,6 +87,9 @@ pub async fn in_cluster(
 /// When the backup cannot be read, or does not speak of the object.
 pub async fn in_backup(store: &Store, id: &BackupId, question: &Question) -> Result<Vec<Answer>, ExplainError> {
     let backup = store.open_backup(id).await?;
+    if backup.record().directory.is_some() {
+        return question.answered(Vec::new(), "the backup is a copy of a directory: it holds files and no objects");
+    }
     let bytes = backup.read(layout::BUNDLE).await?;
     let failed = |source| ExplainError::Unpack { id: id.clone(), file: layout::BUNDLE, source };
     let kept = bundle::unpack(&bytes).map_err(failed)?.into_iter();

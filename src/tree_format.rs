@@ -56,8 +56,8 @@ pub enum TreeError {
 /// The order of entries: part by part, so that all that is in a directory follows it.
 pub fn in_order(a: &str, b: &str) -> Ordering {
     // No part holds a slash; below every other byte it ends a part as the end of the path does.
-    let key = |path: &str| path.bytes().map(|byte| if byte == b'/' { 0 } else { byte }).collect::<Vec<_>>();
-    key(a).cmp(&key(b))
+    let key = |byte: u8| if byte == b'/' { 0 } else { byte };
+    a.bytes().map(key).cmp(b.bytes().map(key))
 }
 
 /// Takes entries in order and gives the bytes of the tree.
@@ -212,8 +212,7 @@ fn unfit(entry: &TreeEntry) -> Option<&'static str> {
     match entry.kind {
         _ if !is_root && !names().all(is_name) => Some("it is no path below the root"),
         _ if entry.mode > MODE_BITS => Some("its mode is more than permission bits"),
-        TreeEntryKind::File if is_root => Some("the root has to be a directory"),
-        TreeEntryKind::Link if is_root => Some("the root has to be a directory"),
+        TreeEntryKind::File | TreeEntryKind::Link if is_root => Some("the root has to be a directory"),
         TreeEntryKind::File if entry.target.is_some() => Some("a file leads nowhere"),
         TreeEntryKind::File if !entry.is_whole() => Some("it has not as many pieces as its size needs"),
         TreeEntryKind::File => None,

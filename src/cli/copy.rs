@@ -40,7 +40,7 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
         reading: if args.reread { Reading::Everything } else { Reading::OnlyNew },
         bytes_per_second: args.bandwidth,
     };
-    let store = args.store.open(&Timeouts::default()).await?;
+    let store = args.store.open(&Timeouts::for_data()).await?;
     let outcome = until_interrupted(copy_directory(&store, &request, reporter.as_ref())).await?;
     print(&copied(&outcome, &store.url().to_string(), args.output)?)?;
     Ok(if outcome.copied.problems.is_empty() { Exit::Done } else { Exit::Problems })

@@ -35,7 +35,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     let reporter = args.output.reporter();
-    let store = args.store.open(&Timeouts::default()).await?;
+    let store = args.store.open(&Timeouts::for_data()).await?;
     let outcome = until_interrupted(async {
         let request = ExtractRequest {
             id: store.resolve(&args.backup).await?,

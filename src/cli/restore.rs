@@ -91,8 +91,8 @@ async fn bring_back(args: &Args, reporter: &dyn Reporter) -> Result<RestoreEnd, 
     };
     let store = args.store.open(&timeouts).await?;
     let id = until_interrupted(store.resolve(&args.backup)).await?;
-    let cluster = args.cluster.connect(&timeouts).await?;
     let opened = until_interrupted(open(&store, &id, reporter)).await?;
+    let cluster = args.cluster.connect(&timeouts).await?;
     let run = |run| Box::pin(until_interrupted(restore(&cluster, opened, &request, run, &timeouts, reporter)));
     if args.plan {
         return run(Run::PlanOnly).await;

@@ -32,7 +32,9 @@ pub(super) async fn read(
         let spoilt = match store.get_data(tree).await {
             Ok(bytes) => match blocks(&bytes) {
                 Ok(blocks) => {
-                    blocks.into_iter().for_each(|(ulid, block)| known.entry(ulid).or_default().push(block));
+                    for (ulid, block) in blocks {
+                        known.entry(ulid).or_default().push(block);
+                    }
                     continue;
                 }
                 Err(error) => crate::words::chain(&error),

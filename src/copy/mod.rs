@@ -9,7 +9,7 @@ pub(crate) mod progress;
 mod throttle;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -28,8 +28,9 @@ use known::KnownBlocks;
 use progress::Progress;
 use throttle::Throttle;
 
-/// Pieces that are read, hashed and sent at once, unless asked otherwise: they bound the memory.
-pub const PIECES_IN_FLIGHT: usize = 8;
+/// Pieces that are read, hashed and sent at once, unless asked otherwise: they bound the memory. The allocator keeps about
+/// as much again.
+pub const PIECES_IN_FLIGHT: usize = 6;
 
 /// Whether blocks are read that an earlier copy holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -160,6 +161,7 @@ pub async fn copy(store: &Store, request: &CopyRequest, reporter: &dyn Reporter)
     let mut tree = copying.directory().await?;
     problems.append(&mut tree.problems);
     tree.entries.sort_by(|a, b| in_order(&a.path, &b.path));
+    without_orphans(&mut tree.entries);
     let (tree_sha256, tree_bytes) = copying.write_tree(&tree.entries).await?;
     copying.progress.end();
     let files = tree.entries.iter().filter(|entry| entry.kind == TreeEntryKind::File);
@@ -172,6 +174,21 @@ pub async fn copy(store: &Store, request: &CopyRequest, reporter: &dyn Reporter)
         taken_over_bytes: tree.taken_over_bytes,
         problems,
     })
+}
+
+/// Drops what the walks of a directory in use do not agree on: what is there twice, and what is in a directory that was
+/// not there when its turn came. It is younger than the beginning of the copy.
+fn without_orphans(entries: &mut Vec<TreeEntry>) {
+    entries.dedup_by(|later, earlier| later.path == earlier.path);
+    let mut directories = HashSet::new();
+    entries.retain(|entry| {
+        let parent = entry.path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let is_kept = entry.path.is_empty() || directories.contains(parent);
+        if is_kept && entry.kind == TreeEntryKind::Directory {
+            directories.insert(entry.path.clone());
+        }
+        is_kept
+    });
 }
 
 /// A copy under way.
@@ -223,5 +240,37 @@ impl Copying<'_> {
     fn problem(&self, path: &str, tried: &str, cause: String, hint: &str) -> Problem {
         let object = if path.is_empty() { self.request.name.clone() } else { format!("{}: {path}", self.request.name) };
         Problem { object, tried: tried.to_owned(), cause, hint: hint.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_walks_do_not_agree_on_is_dropped() {
+        let entry = |path: &str, kind| TreeEntry {
+            path: path.to_owned(),
+            kind,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            modified_ns: 0,
+            bytes: 0,
+            pieces: Vec::new(),
+            target: None,
+        };
+        let (directory, file) = (TreeEntryKind::Directory, TreeEntryKind::File);
+        let mut entries = vec![
+            entry("", directory),
+            entry("a", directory),
+            entry("a", file),
+            entry("a/b", file),
+            entry("a/b/c", file),
+            entry("new/d", directory),
+            entry("new/d/e", file),
+        ];
+        without_orphans(&mut entries);
+        assert_eq!(entries.iter().map(|entry| entry.path.as_str()).collect::<Vec<_>>(), ["", "a", "a/b"]);
     }
 }

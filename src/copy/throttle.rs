@@ -41,12 +41,12 @@ mod tests {
     #[test]
     fn bytes_are_given_leave_at_the_rate_and_idle_time_is_not_saved_up() {
         let throttle = Throttle::new(NonZeroU64::new(100).unwrap());
-        let begun = Instant::now();
-        let begins = |at_ms, bytes| {
-            let begin = throttle.begin(begun + Duration::from_millis(at_ms), bytes);
-            begin.duration_since(begun).as_millis()
+        let zero = Instant::now();
+        let leave_ms = |at_ms, bytes| {
+            let at = throttle.begin(zero + Duration::from_millis(at_ms), bytes);
+            at.duration_since(zero).as_millis()
         };
-        assert_eq!([begins(0, 50), begins(0, 100), begins(100, 1)], [0, 500, 1500]);
-        assert_eq!([begins(60_000, 100), begins(60_000, 1)], [60_000, 61_000]);
+        assert_eq!([leave_ms(0, 50), leave_ms(0, 100), leave_ms(100, 1)], [0, 500, 1500]);
+        assert_eq!([leave_ms(60_000, 100), leave_ms(60_000, 1)], [60_000, 61_000]);
     }
 }

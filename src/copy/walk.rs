@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::data_directory::{self, LOST_AND_FOUND, Part, is_data_directory, not_copied, place_in};
 use crate::files::LocalDirectory;
 use crate::model::{TreeEntry, TreeEntryKind};
+use crate::tree_format::in_order;
 
 /// One directory, file or link that is to be copied.
 #[derive(Debug, Clone)]
@@ -129,6 +130,8 @@ pub(super) fn walk(source: &LocalDirectory) -> io::Result<Walked> {
             walked.items.push(Item { entry, home: home.clone(), fate });
         }
     }
+    // The oldest first: what goes, goes from there.
+    walked.items.sort_by(|a, b| in_order(&a.entry.path, &b.entry.path));
     Ok(walked)
 }
 
@@ -138,4 +141,66 @@ fn name_of(entry: &TreeEntry) -> &str {
 
 fn join(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ULID: &str = "01JD0BZ8AVD1KZ3A7ERYFSE0X2";
+
+    fn walked(paths: &[&str]) -> Walked {
+        let root = tempfile::tempdir().unwrap();
+        for path in paths {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"x").unwrap();
+        }
+        walk(&LocalDirectory::new(root.path())).unwrap()
+    }
+
+    fn files(walked: &Walked) -> Vec<&str> {
+        let files = walked.items.iter().filter(|item| item.entry.kind == TreeEntryKind::File);
+        let mut paths: Vec<_> = files.map(|item| item.entry.path.as_str()).collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    #[test]
+    fn leftovers_are_known_in_data_directories_alone() {
+        for home in ["", "prometheus-db/", "a/b/"] {
+            let at = |name: &str| format!("{home}{name}");
+            let meta = at(&format!("{ULID}/meta.json"));
+            let paths =
+                [at("lock"), meta.clone(), at(&format!("{ULID}/meta.json.tmp")), at("x/lock"), "y/lock".to_owned()];
+            let walked = walked(&paths.iter().map(String::as_str).collect::<Vec<_>>());
+            let mut expected = [meta, at("x/lock"), "y/lock".to_owned()];
+            expected.sort();
+            assert_eq!(files(&walked), expected, "{home}");
+        }
+        assert_eq!(files(&walked(&["lock", "a.tmp", "grafana.db"])), ["a.tmp", "grafana.db", "lock"]);
+    }
+
+    #[test]
+    fn what_is_lost_takes_along_what_is_of_no_use_without_it() {
+        let meta = format!("{ULID}/meta.json");
+        let index = format!("{ULID}/index");
+        let checkpoint = "wal/checkpoint.00000001/00000000";
+        let paths = [&meta, &index, "wal/00000002", "wal/00000003", "wal/00000004", checkpoint, "chunks_head/000003"];
+        let walked = walked(&paths);
+        let lost_with = |path: &str, fate: Fate| {
+            let lost = walked.items.iter().find(|item| item.entry.path == path).cloned().unwrap();
+            let lost = Item { fate: Some(fate), ..lost };
+            let items = walked.items.iter().filter(|item| item.is_lost_with(&lost));
+            let mut paths: Vec<_> = items.map(|item| item.entry.path.clone()).collect();
+            paths.sort();
+            paths
+        };
+        let gone = || Fate::Gone(String::new());
+        assert_eq!(lost_with(&index, gone()), [ULID, &index, &meta]);
+        assert_eq!(lost_with("wal/00000003", gone()), ["wal/00000002", "wal/00000003"]);
+        assert_eq!(lost_with("wal/00000003", Fate::Unreadable(String::new())), ["wal/00000003", "wal/00000004"]);
+        assert_eq!(lost_with(checkpoint, gone()), ["wal/checkpoint.00000001", checkpoint]);
+        assert_eq!(lost_with("chunks_head/000003", gone()), ["chunks_head/000003"]);
+    }
 }

@@ -266,3 +266,108 @@ fn remove_all(directory: &OwnedFd, name: &str) -> io::Result<()> {
     names.iter().try_for_each(|name| remove_all(&below, name))?;
     Ok(unlinkat(directory, name, AtFlags::REMOVEDIR)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::model::TreeEntryKind;
+
+    fn entry(path: &str, kind: TreeEntryKind) -> TreeEntry {
+        let own = fs::metadata("/proc/self").unwrap();
+        TreeEntry {
+            path: path.to_owned(),
+            kind,
+            mode: 0o640,
+            uid: own.uid(),
+            gid: own.gid(),
+            modified_ns: -1_500_000_000,
+            bytes: 0,
+            pieces: Vec::new(),
+            target: Some("/nowhere".to_owned()),
+        }
+    }
+
+    #[test]
+    fn file_has_its_name_when_it_is_whole_with_mode_and_time() {
+        let root = tempfile::tempdir().unwrap();
+        let target = TargetDirectory::open_or_make(root.path().join("made/here")).unwrap();
+        target.make_directory("a").unwrap();
+        target.make_directory("a").unwrap();
+        let name = "n".repeat(255);
+        let file = target.create(&format!("a/{name}")).unwrap();
+        file.write_at(3, b"def").unwrap();
+        file.write_at(0, b"abc").unwrap();
+        let path = root.path().join("made/here/a").join(&name);
+        assert!(!path.exists());
+        let entry = entry(&format!("a/{name}"), TreeEntryKind::File);
+        assert_eq!(file.finish(&entry).unwrap(), Owner::AsWanted);
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.permissions().mode() & 0o7777, fs::read(&path).unwrap()), (0o640, b"abcdef".to_vec()));
+        assert_eq!((metadata.mtime(), metadata.mtime_nsec()), (-2, 500_000_000));
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn nothing_is_written_read_or_removed_through_a_link_or_above() {
+        let root = tempfile::tempdir().unwrap();
+        let (inside, outside) = (root.path().join("inside"), root.path().join("outside"));
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("file"), b"safe").unwrap();
+        let target = TargetDirectory::open_or_make(&inside).unwrap();
+        symlink(&outside, inside.join("link")).unwrap();
+        symlink(outside.join("file"), inside.join("file")).unwrap();
+        for path in ["link/file", "link/new", "../outside/new", "..", "", "link/..", "a/../../outside/new"] {
+            assert!(target.create(path).is_err(), "{path}");
+            assert!(target.open(path).is_err(), "{path}");
+            assert!(target.make_directory(path).is_err(), "{path}");
+        }
+        assert!(target.open("file").is_err() && target.make_directory("link").is_err());
+        assert!(target.dress(&entry("link", TreeEntryKind::Directory)).is_err());
+        assert!(target.remove("link/file").is_err());
+        // A file takes the place of a link to another; what it led to stays.
+        target.create("file").unwrap().finish(&entry("file", TreeEntryKind::File)).unwrap();
+        target.remove("link").unwrap();
+        assert_eq!(fs::read_dir(&inside).unwrap().count(), 1);
+        assert_eq!(fs::read(outside.join("file")).unwrap(), b"safe");
+    }
+
+    #[test]
+    fn links_are_made_again_and_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let target = TargetDirectory::open_or_make(root.path()).unwrap();
+        let link = entry("link", TreeEntryKind::Link);
+        for _ in 0..2 {
+            assert_eq!(target.link(&link).unwrap(), Owner::AsWanted);
+        }
+        let metadata = fs::symlink_metadata(root.path().join("link")).unwrap();
+        assert_eq!((metadata.is_symlink(), metadata.mtime()), (true, -2));
+        assert_eq!(fs::read_link(root.path().join("link")).unwrap(), Path::new("/nowhere"));
+    }
+
+    #[test]
+    fn directories_go_with_all_that_is_in_them() {
+        let root = tempfile::tempdir().unwrap();
+        let target = TargetDirectory::open_or_make(root.path()).unwrap();
+        for path in ["a", "a/b", "a/b/c"] {
+            target.make_directory(path).unwrap();
+            fs::write(root.path().join(path).join("file"), b"").unwrap();
+        }
+        target.remove("a").unwrap();
+        target.remove("a").unwrap();
+        target.remove("no/such").unwrap();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn directory_that_this_process_may_not_write_into_is_opened_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        let target = TargetDirectory::open_or_make(root.path()).unwrap();
+        fs::create_dir(root.path().join("a")).unwrap();
+        fs::set_permissions(root.path().join("a"), fs::Permissions::from_mode(0o2550)).unwrap();
+        target.make_directory("a").unwrap();
+        assert_eq!(fs::metadata(root.path().join("a")).unwrap().permissions().mode() & 0o7777, 0o2750);
+    }
+}

@@ -37,7 +37,12 @@ pub(super) fn check(directory: &LocalDirectory, entries: &[TreeEntry]) -> io::Re
     let mut open = vec![String::new()];
     while let Some(path) = open.pop() {
         let looked = directory.look(&path)?;
-        strangers.extend(looked.strange.into_iter().map(|(name, why)| (format!("{path}/{name}"), why)));
+        strangers.extend(
+            looked
+                .strange
+                .into_iter()
+                .map(|(name, why)| (format!("{path}/{name}").trim_start_matches('/').to_owned(), why)),
+        );
         for found in looked.entries {
             let name = found.path.rsplit('/').next().unwrap_or_default();
             match (found.kind, kinds.get(found.path.as_str())) {
@@ -68,7 +73,9 @@ pub(super) fn check(directory: &LocalDirectory, entries: &[TreeEntry]) -> io::Re
 
 fn refusal(directory: &LocalDirectory, path: &str, why: &str) -> Refusal {
     Refusal {
-        object: directory.root().join(path.trim_start_matches('/')).display().to_string(),
+        object: if path.is_empty() { directory.root().to_path_buf() } else { directory.root().join(path) }
+            .display()
+            .to_string(),
         why: why.to_owned(),
         fix: "name an empty directory, or the one an interrupted run of the same backup filled".to_owned(),
     }

@@ -112,3 +112,67 @@ fn homes(entries: &[TreeEntry]) -> Vec<String> {
     }
     homes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree_format::{TreeWriter, in_order};
+
+    const ULID: &str = "01JD0BZ8AVD1KZ3A7ERYFSE0X2";
+
+    fn contents(paths: &[&str], head: Head) -> Contents {
+        let mut entries: std::collections::BTreeMap<String, TreeEntryKind> = std::collections::BTreeMap::new();
+        for path in paths {
+            let above = path.match_indices('/').map(|(at, _)| path[..at].to_owned());
+            entries.extend(above.chain([String::new()]).map(|path| (path, TreeEntryKind::Directory)));
+            entries.insert((*path).to_owned(), TreeEntryKind::File);
+        }
+        let mut entries: Vec<_> = entries.into_iter().collect();
+        entries.sort_by(|a, b| in_order(&a.0, &b.0));
+        let mut writer = TreeWriter::default();
+        for (path, kind) in entries {
+            let entry = TreeEntry {
+                path,
+                kind,
+                mode: 0,
+                uid: 0,
+                gid: 0,
+                modified_ns: 0,
+                bytes: 0,
+                pieces: Vec::new(),
+                target: None,
+            };
+            writer.entry(&entry).unwrap();
+        }
+        Contents::read(&writer.finish().unwrap()[..], head).unwrap()
+    }
+
+    #[test]
+    fn what_is_left_out_is_what_is_of_no_use() {
+        let meta = format!("db/{ULID}/meta.json");
+        let contents =
+            contents(&[&meta, "db/wal/00000001", "db/wal/checkpoint.00000000/00000000", "notes"], Head::Include);
+        let block = contents.unit(&meta);
+        assert_eq!(block, Unit::Directory(format!("db/{ULID}")));
+        assert!(block.holds(&format!("db/{ULID}")) && block.holds(&format!("db/{ULID}/chunks/000001")));
+        assert!(!block.holds(&format!("db/{ULID}X")) && !block.holds("db"));
+        let segment = contents.unit("db/wal/00000001");
+        assert!(
+            segment.holds("db/wal/00000001") && segment.holds("db/wal/00000012") && !segment.holds("db/wal/00000000")
+        );
+        assert!(!segment.holds("db/wal") && !segment.holds("db/wal/checkpoint.00000000/00000002"));
+        let checkpoint = contents.unit("db/wal/checkpoint.00000000/00000000");
+        assert_eq!(checkpoint, Unit::Directory("db/wal/checkpoint.00000000".to_owned()));
+        assert_eq!(contents.unit("notes"), Unit::File("notes".to_owned()));
+    }
+
+    #[test]
+    fn head_is_left_out_of_data_directories_alone() {
+        let meta = format!("{ULID}/meta.json");
+        let paths = [meta.as_str(), "wal/00000000", "chunks_head/000001", "wbl/00000000", "x/wal/1"];
+        let left: Vec<_> = contents(&paths, Head::LeaveOut).entries.into_iter().map(|entry| entry.path).collect();
+        assert_eq!(left, ["", ULID, &meta, "x", "x/wal", "x/wal/1"]);
+        let elsewhere: Vec<_> = contents(&["x/wbl/1"], Head::LeaveOut).entries.into_iter().map(|e| e.path).collect();
+        assert_eq!(elsewhere, ["", "x", "x/wbl", "x/wbl/1"]);
+    }
+}

@@ -21,7 +21,7 @@ const FINISHING: usize = 16;
 
 pub(super) async fn fill(store: &Store, request: &FillRequest, reporter: &dyn Reporter) -> Result<Filled, FillError> {
     reporter.event(&Event::Step { doing: format!("bringing {} to {}", request.name, request.directory.display()) });
-    let contents = read_tree(store, request).await?;
+    let contents = Arc::new(read_tree(store, request).await?);
     let there = look(request, &contents).await?;
     let target = TargetDirectory::open_or_make(&request.directory).map_err(|error| write_error(request, "", error))?;
     let filling = Filling {
@@ -44,10 +44,11 @@ async fn read_tree(store: &Store, request: &FillRequest) -> Result<Contents, Fil
     Contents::read(&bytes[..], request.head).map_err(|source| FillError::ReadTree { tree, source })
 }
 
-async fn look(request: &FillRequest, contents: &Contents) -> Result<There, FillError> {
-    let directory = LocalDirectory::new(&request.directory);
-    let there = check(&directory, &contents.entries).map_err(|error| write_error(request, "", error))?;
-    there.map_err(FillError::Refused)
+async fn look(request: &FillRequest, contents: &Arc<Contents>) -> Result<There, FillError> {
+    let (directory, contents) = (LocalDirectory::new(&request.directory), contents.clone());
+    let there = tokio::task::spawn_blocking(move || check(&directory, &contents.entries)).await;
+    let there = there.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    there.map_err(|error| write_error(request, "", error))?.map_err(FillError::Refused)
 }
 
 fn write_error(request: &FillRequest, path: &str, source: io::Error) -> FillError {
@@ -58,7 +59,7 @@ fn write_error(request: &FillRequest, path: &str, source: io::Error) -> FillErro
 struct Filling<'a> {
     store: &'a Store,
     request: &'a FillRequest,
-    contents: Contents,
+    contents: Arc<Contents>,
     target: Arc<TargetDirectory>,
     progress: Progress<'a>,
     /// What is left out, and why.

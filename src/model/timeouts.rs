@@ -26,6 +26,11 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
+    /// Those of a run that moves pieces of 8 MiB, eight at once: a slow line of half a megabyte a second is no failure.
+    pub fn for_data() -> Self {
+        Self { request: Duration::from_mins(2), attempts: Duration::from_mins(5), ..Self::default() }
+    }
+
     /// Until the next look at something awaited for so long already: a quarter of that, at least 20 ms, at most `poll`.
     /// What is soon there is soon seen, and what takes long is not asked about all the time.
     pub fn pause(&self, waited: Duration) -> Duration {

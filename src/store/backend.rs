@@ -6,6 +6,7 @@ use std::ops::Range;
 use futures::future::BoxFuture;
 
 use super::{Remote, StoreError};
+use crate::model::Sha256;
 
 /// A flat map from keys to bytes that can grow and shrink, but in which nothing changes.
 ///
@@ -18,6 +19,16 @@ pub trait Backend: Send + Sync {
     /// [`StoreError::AlreadyExists`] and the object stays as it was; of several writers at once one succeeds. On S3 the
     /// server has to honour `If-None-Match` for that: see [`super::CreateOnly`].
     fn put_new<'a>(&'a self, key: &'a str, bytes: Vec<u8>) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// [`Backend::put_new`] of bytes whose SHA-256 is known, so that it need not be computed again where it is needed.
+    fn put_hashed<'a>(
+        &'a self,
+        key: &'a str,
+        bytes: Vec<u8>,
+        _sha256: &'a Sha256,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.put_new(key, bytes)
+    }
 
     /// All bytes of an object; `None` if there is none.
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>>;

@@ -31,7 +31,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub async fn put_data(&self, sha256: &Sha256, bytes: Vec<u8>) -> Result<Written, StoreError> {
-        match self.backend.put_new(&layout::data_path(sha256), bytes).await {
+        match self.backend.put_hashed(&layout::data_path(sha256), bytes, sha256).await {
             Ok(()) => Ok(Written::New),
             Err(StoreError::AlreadyExists { .. }) => Ok(Written::There),
             Err(error) => Err(error),
@@ -46,9 +46,11 @@ impl Store {
         let path = layout::data_path(sha256);
         let damaged = |why: String| StoreError::Damaged { file: self.at(&path), why };
         let Some(bytes) = self.backend.get(&path).await? else { return Err(damaged("it is missing".to_owned())) };
-        match Sha256::of(&bytes) {
-            found if found == *sha256 => Ok(bytes),
-            found => Err(damaged(format!("its {} bytes have the sha256 {found}", bytes.len()))),
+        // Of megabytes this takes milliseconds, in which other requests would stand still.
+        let hashed = tokio::task::spawn_blocking(move || (Sha256::of(&bytes), bytes)).await;
+        match hashed.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
+            (found, bytes) if found == *sha256 => Ok(bytes),
+            (found, bytes) => Err(damaged(format!("its {} bytes have the sha256 {found}", bytes.len()))),
         }
     }
 

@@ -14,6 +14,7 @@ mod s3;
 mod s3_answer;
 mod s3_client;
 mod s3_clock;
+mod s3_hash;
 #[cfg(test)]
 mod samples;
 mod url;
@@ -21,7 +22,7 @@ mod url;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 #[doc(hidden)]
@@ -136,6 +137,14 @@ impl Store {
     /// Where it is.
     pub fn url(&self) -> &StoreUrl {
         &self.url
+    }
+
+    /// The directory it is; `None` for a bucket.
+    pub fn directory(&self) -> Option<&Path> {
+        match self.url.place() {
+            url::Place::Directory(root) => Some(root),
+            url::Place::S3 { .. } => None,
+        }
     }
 
     /// The server it is on; `None` for a directory.

@@ -12,8 +12,9 @@ use super::backend::{Backend, is_key};
 use super::s3_answer::{Failure, Meaning};
 use super::s3_client::{Connected, connect};
 use super::s3_clock::Clock;
+use super::s3_hash::KnownHash;
 use super::{Remote, StoreError, StoreOptions};
-use crate::model::Timeouts;
+use crate::model::{Sha256, Timeouts};
 
 /// Requests sent at most for one operation, and the first wait between two; each further wait is twice as long.
 const ATTEMPTS: u32 = 5;
@@ -96,7 +97,7 @@ impl S3 {
         }
     }
 
-    async fn create(&self, key: &str, bytes: Vec<u8>) -> Result<(), Failure> {
+    async fn create(&self, key: &str, bytes: Vec<u8>, sha256: Option<&Sha256>) -> Result<(), Failure> {
         let full = self.full(key)?;
         // In memory, so that the body is signed with its SHA-256 and can be sent again without a copy.
         let body = SdkBody::from(bytes);
@@ -104,7 +105,7 @@ impl S3 {
             .attempt(|| async {
                 let body = body.try_clone().map(ByteStream::new).ok_or_else(|| Failure::unreachable("body is gone"))?;
                 let put = self.client.put_object().bucket(&self.bucket).key(&full).if_none_match("*").body(body);
-                put.send().await.map(drop).map_err(Failure::from)
+                put.customize().interceptor(KnownHash::new(sha256)).send().await.map(drop).map_err(Failure::from)
             })
             .await;
         match result {
@@ -193,7 +194,19 @@ fn cut(mut bytes: Vec<u8>, is_part: bool, range: &Range<u64>) -> Vec<u8> {
 
 impl Backend for S3 {
     fn put_new<'a>(&'a self, key: &'a str, bytes: Vec<u8>) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move { self.create(key, bytes).await.map_err(|failure| self.error("write", key, failure)) })
+        Box::pin(
+            async move { self.create(key, bytes, None).await.map_err(|failure| self.error("write", key, failure)) },
+        )
+    }
+
+    fn put_hashed<'a>(
+        &'a self,
+        key: &'a str,
+        bytes: Vec<u8>,
+        sha256: &'a Sha256,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let created = self.create(key, bytes, Some(sha256));
+        Box::pin(async move { created.await.map_err(|failure| self.error("write", key, failure)) })
     }
 
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {

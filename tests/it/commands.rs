@@ -50,8 +50,20 @@ pub(crate) fn copy_kept(store: &Path, id: &str) {
     }
 }
 
-const COMMANDS: [&str; 10] =
-    ["discover", "doctor", "backup", "list", "show", "restore", "rbac", "cronjob", "completion", "man"];
+const COMMANDS: [&str; 12] = [
+    "discover",
+    "doctor",
+    "backup",
+    "copy",
+    "extract",
+    "list",
+    "show",
+    "restore",
+    "rbac",
+    "cronjob",
+    "completion",
+    "man",
+];
 
 #[tokio::test]
 async fn every_help_ends_with_the_table_of_exit_codes() {

@@ -6,6 +6,7 @@ mod api_faults;
 mod architecture;
 mod cluster;
 mod commands;
+mod copies;
 mod dependencies;
 mod doctor;
 mod kept_backup;

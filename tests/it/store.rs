@@ -3,7 +3,8 @@
 pub(crate) mod contract;
 mod facade;
 
-use promsafe::store::{CreateOnly, Store, StoreError};
+use promsafe::model::Sha256;
+use promsafe::store::{CreateOnly, Store, StoreError, Written};
 
 use crate::support::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY, options, with_credentials};
 
@@ -62,6 +63,19 @@ fn a_backup_is_kept_on_s3() {
         assert_eq!(store.backend().list("").await.unwrap(), [""; 0]);
         facade::a_backup_is_written_listed_and_read(&store).await;
         facade::pieces_are_kept_under_their_hash(&open(&server, "pieces").await).await;
+    });
+}
+
+#[test]
+fn hash_that_is_known_is_what_a_request_is_signed_with() {
+    with_credentials("store::hash_that_is_known_is_what_a_request_is_signed_with", async {
+        let server = S3Server::start().await;
+        let store = open(&server, "prefix").await;
+        let (right, wrong) = (Sha256::of(b"abc"), Sha256::of(b"abd"));
+        assert_eq!(store.put_data(&right, b"abc".to_vec()).await.unwrap(), Written::New);
+        // The server computes it from what arrives and takes no other.
+        store.put_data(&wrong, b"abc".to_vec()).await.unwrap_err();
+        assert_eq!(store.data().await.unwrap(), [(right, 3)].into());
     });
 }
 

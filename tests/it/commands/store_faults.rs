@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use promsafe::model::FORMAT;
 use sha2::{Digest, Sha256};
 
 use super::{KEPT_ID, OwnStore, copy_kept};
@@ -105,10 +106,11 @@ fn of_format(format: u32, needs: &str) -> Vec<u8> {
 #[tokio::test]
 async fn newer_format_is_code_6_and_says_which_version_reads_it() {
     let own = OwnStore::new();
-    own.change("backup.json", |bytes| *bytes = of_format(2, "promsafe 9.9"));
+    let newer = FORMAT + 1;
+    own.change("backup.json", |bytes| *bytes = of_format(newer, "promsafe 9.9"));
     for command in OPENING {
         let ended = own.promsafe.run(&format!("{command} latest")).await;
-        ended.failed(6, &["format 2, which needs promsafe 9.9 or newer", "backup.json"]);
+        ended.failed(6, &[&format!("format {newer}, which needs promsafe 9.9 or newer"), "backup.json"]);
     }
     own.promsafe.run("list").await.with(6).says(&["needs promsafe 9.9"]);
 }
