@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use promsafe::store::StoreOptions;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -110,12 +111,15 @@ async fn directory_comes_back_equal_and_is_sent_to_a_directory_once() {
 #[test]
 fn directory_comes_back_equal_and_is_sent_to_s3_once() {
     with_credentials("copies::directory_comes_back_equal_and_is_sent_to_s3_once", async {
-        let server = S3Server::start().await;
-        let options = server.options("prefix");
-        let promsafe =
-            Promsafe::default().with_store(options.url.to_string()).with_s3_endpoint(options.s3_endpoint.unwrap());
-        comes_back_and_is_sent_once(&promsafe, &Place::new(2)).await;
+        directory_comes_back_from(S3Server::start().await.options("prefix")).await;
     });
+}
+
+/// A directory is copied to an S3 server and comes back; what is there is not sent again.
+pub(crate) async fn directory_comes_back_from(options: StoreOptions) {
+    let promsafe =
+        Promsafe::default().with_store(options.url.to_string()).with_s3_endpoint(options.s3_endpoint.unwrap());
+    comes_back_and_is_sent_once(&promsafe, &Place::new(2)).await;
 }
 
 #[tokio::test]

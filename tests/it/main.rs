@@ -16,6 +16,7 @@ mod plan_properties;
 mod proof;
 mod references;
 mod roles;
+mod servers;
 mod shapes;
 mod store;
 mod support;

@@ -1,7 +1,7 @@
 //! The store on both backends: a directory, and an S3 server with checked signatures.
 
 pub(crate) mod contract;
-mod facade;
+pub(crate) mod facade;
 
 use promsafe::model::Sha256;
 use promsafe::store::{CreateOnly, Store, StoreError, Written};

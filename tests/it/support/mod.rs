@@ -6,4 +6,5 @@ mod process;
 pub(crate) mod prometheus;
 pub(crate) mod promsafe;
 pub(crate) mod s3;
+pub(crate) mod s3_servers;
 pub(crate) mod testbed;

@@ -45,6 +45,7 @@ pub(crate) fn with_credentials(test: &str, body: impl Future<Output = ()>) {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
     assert!(stdout.contains("1 passed"), "there is no test {test}");
+    print!("{stdout}");
 }
 
 /// A running server with one empty bucket, `bucket`.

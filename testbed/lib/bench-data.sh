@@ -1,0 +1,206 @@
+# The figures of copied data: promsafe against what people would use instead, on the same data and the same S3 server, which
+# runs on loopback over a directory. Sourced by `bench`.
+# shellcheck shell=bash
+
+DATA_GIB=${DATA_GIB:-1}
+DATA_ROUNDS=${DATA_ROUNDS:-3}
+# Of each GiB: series, and samples of each in a block. Half of them are gauges of random values, nine bytes each; the
+# rest counters and buckets of histograms.
+DATA_BLOCKS_PER_GIB=16
+DATA_SERIES=6000
+DATA_STEP=15
+DATA_BLOCK_SECONDS=28800
+DATA_PORT=7071
+DATA_KEY=promsafe
+DATA_SECRET=promsafe-bench
+DATA_READY=no
+DATA_PIDS=()
+
+# One block's worth of samples as OpenMetrics: a third random gauges, a third counters, a third histogram buckets.
+write_samples() {
+  awk -v start="$1" -v end="$2" -v step=$DATA_STEP -v series=$DATA_SERIES -v seed="$1" '
+    BEGIN {
+      srand(seed)
+      third = series / 3
+      print "# TYPE bench_temperature gauge"
+      for (i = 0; i < third; i++)
+        for (t = start; t < end; t += step) printf "bench_temperature{instance=\"i%d\"} %.9g %d\n", i, rand() * 100, t
+      print "# TYPE bench_requests counter"
+      for (i = 0; i < third; i++) {
+        v = 0
+        for (t = start; t < end; t += step) printf "bench_requests_total{instance=\"i%d\"} %d %d\n", i, v += int(rand() * 1000), t
+      }
+      print "# TYPE bench_latency_bucket gauge"
+      for (i = 0; i < third; i++) {
+        v = 0
+        for (t = start; t < end; t += step) printf "bench_latency_bucket{instance=\"i%d\",le=\"%d\"} %d %d\n", i / 10, i % 10, v += int(rand() * 40), t
+      }
+      print "# EOF"
+    }'
+}
+
+# A data directory of DATA_GIB, made once and kept in the cache; and beside it one more block.
+make_data() {
+  local blocks=$((DATA_GIB * DATA_BLOCKS_PER_GIB)) start block part key
+  key=$({ declare -f write_samples; echo "$DATA_SERIES $DATA_STEP $DATA_BLOCK_SECONDS"; } | sha256sum | cut -c1-16)
+  DATA=${XDG_CACHE_HOME:-$HOME/.cache}/promsafe-testbed/bench-data-$key-$DATA_GIB
+  [[ ! -d $DATA ]] || return 0
+  part=$DATA.part
+  rm -rf "$part"
+  mkdir -p "$part/data" "$part/next"
+  start=$((1700000000 / DATA_BLOCK_SECONDS * DATA_BLOCK_SECONDS))
+  for ((block = 0; block <= blocks; block++)); do
+    say "making block $((block + 1)) of $((blocks + 1))"
+    write_samples $((start + block * DATA_BLOCK_SECONDS)) $((start + (block + 1) * DATA_BLOCK_SECONDS)) >"$part/samples"
+    rm -rf "$part/block"
+    "$BIN/promtool" tsdb create-blocks-from openmetrics --quiet --max-block-duration=8h "$part/samples" "$part/block" >&2 ||
+      die "promtool makes no block"
+    if ((block < blocks)); then mv "$part/block"/*/ "$part/data/"; else mv "$part/block"/*/ "$part/next/"; fi
+  done
+  rm -rf "$part/samples" "$part/block"
+  mv "$part" "$DATA"
+}
+
+prepare_data() {
+  [[ $DATA_READY == no ]] || return 0
+  local program
+  BIN=$("$HERE/testbed" bin)
+  for program in rclone restic; do
+    command -v $program >/dev/null || { say "installing $program"; apt-get install -qq -y $program >&2; }
+  done
+  RUSTIC=$(command -v rustic || echo "${XDG_CACHE_HOME:-$HOME/.cache}/promsafe-testbed/rustic/bin/rustic")
+  if [[ ! -x $RUSTIC ]]; then
+    say "building rustic (about 15 min the first time, on 2 cores)"
+    cargo install --quiet --root "${RUSTIC%/bin/rustic}" --no-default-features --features rustls-tls rustic-rs >&2 ||
+      { say "rustic cannot be built here: the figures compare with restic alone"; RUSTIC=; }
+  fi
+  make_data
+  mkdir -p "$WORK/s3/bucket"
+  ROOT_ACCESS_KEY=$DATA_KEY ROOT_SECRET_KEY=$DATA_SECRET "$BIN/versitygw" --port 127.0.0.1:$DATA_PORT posix "$WORK/s3" >"$WORK/s3.log" 2>&1 &
+  DATA_PIDS+=($!)
+  export AWS_ACCESS_KEY_ID=$DATA_KEY AWS_SECRET_ACCESS_KEY=$DATA_SECRET AWS_REGION=us-east-1
+  export PROMSAFE_S3_ENDPOINT=http://127.0.0.1:$DATA_PORT
+  export RESTIC_PASSWORD=bench RUSTIC_PASSWORD=bench
+  DATA_READY=yes
+}
+
+end_data() { ((${#DATA_PIDS[@]} == 0)) || kill "${DATA_PIDS[@]}" 2>/dev/null || true; }
+
+# timed_here COMMAND...: wall milliseconds and peak KiB to WALL_MS and PEAK_KIB, output to $WORK/result.out.
+timed_here() {
+  local began=${EPOCHREALTIME/./}
+  /usr/bin/time -q -f %M -o "$WORK/result.kib" "$@" >"$WORK/result.out" 2>"$WORK/result.err" ||
+    { tail -n 3 "$WORK/result.err" >&2 && die "this failed: $*"; }
+  WALL_MS=$(((${EPOCHREALTIME/./} - began) / 1000))
+  PEAK_KIB=$(<"$WORK/result.kib")
+}
+
+rclone_remote() {
+  echo ":s3,provider=Other,access_key_id=$DATA_KEY,secret_access_key=$DATA_SECRET,endpoint='$PROMSAFE_S3_ENDPOINT':bucket/$1"
+}
+restic_repository() { echo "s3:$PROMSAFE_S3_ENDPOINT/bucket/$1"; }
+rustic_with() {
+  "$RUSTIC" --log-level error --no-progress --repository opendal:s3 --repo-opt bucket=bucket --repo-opt "root=/$1" \
+    --repo-opt "endpoint=$PROMSAFE_S3_ENDPOINT" --repo-opt region=us-east-1 "${@:2}"
+}
+
+# The bytes in the server under a prefix.
+stored_bytes() { du -sb --apparent-size "$WORK/s3/bucket/$1" | cut -f1; }
+
+# The quickest of the deduplicators, in milliseconds.
+quickest() { sort -n <<<"${1:-999999999}"$'\n'"${2:-999999999}" | head -1; }
+
+# One round of everything on stores of its own; the directory grows by one block in the middle of it.
+measure_data() {
+  prepare_data
+  local round
+  for ((round = 1; round <= DATA_ROUNDS; round++)); do
+    say "copies of $DATA_GIB GiB, round $round of $DATA_ROUNDS"
+    rm -rf "${WORK:?}/s3/bucket" "$WORK/data" "$WORK/back"
+    mkdir -p "$WORK/s3/bucket" "$WORK/data" "$WORK/back"
+    cp -al "$DATA/data/." "$WORK/data/"
+    measure_first_copy
+    cp -al "$DATA/next/." "$WORK/data/"
+    measure_next_copy
+    measure_extract
+  done
+}
+
+measure_first_copy() {
+  local own rclone restic rustic=
+  export PROMSAFE_STORE=s3://bucket/promsafe
+  cat "$WORK"/data/*/*/* "$WORK"/data/*/index >/dev/null # both read from memory
+  timed_here "$PROMSAFE" copy "$WORK/data"
+  own=$WALL_MS
+  record copy-peak-memory "$PEAK_KIB * 1024 / 1000000" 1
+  timed_here rclone copy --config /dev/null "$WORK/data" "$(rclone_remote rclone)"
+  rclone=$WALL_MS
+  timed_here restic -r "$(restic_repository restic)" init
+  timed_here restic -r "$(restic_repository restic)" backup "$WORK/data"
+  restic=$WALL_MS
+  if [[ -n $RUSTIC ]]; then
+    timed_here rustic_with rustic init
+    timed_here rustic_with rustic backup "$WORK/data"
+    rustic=$WALL_MS
+  fi
+  say "  first copy: promsafe $own ms, rclone $rclone ms, restic $restic ms, rustic ${rustic:-not here}"
+  record copy-vs-rclone "$own / $rclone" 2
+  record copy-vs-deduplicator "$(quickest "$restic" "$rustic") / $own" 2
+}
+
+measure_next_copy() {
+  local own new before after
+  before=$(stored_bytes promsafe)
+  timed_here "$PROMSAFE" copy "$WORK/data"
+  own=$WALL_MS
+  after=$(stored_bytes promsafe)
+  new=$(du -sb --apparent-size "$DATA/next" | cut -f1)
+  timed_here restic -r "$(restic_repository restic)" backup "$WORK/data"
+  say "  next copy: promsafe $own ms, restic $WALL_MS ms; $((after - before)) bytes in the store for $new new ones"
+  record next-copy-bytes "($after - $before) / $new" 3
+  record next-copy-vs-restic "$WALL_MS / $own" 2
+}
+
+measure_extract() {
+  local own rclone restic rustic=
+  timed_here "$PROMSAFE" extract latest --to "$WORK/back/promsafe"
+  own=$WALL_MS
+  record extract-peak-memory "$PEAK_KIB * 1024 / 1000000" 1
+  diff -r "$WORK/data" "$WORK/back/promsafe" >&2 || die "what was extracted differs"
+  rm -rf "$WORK/back/promsafe"
+  timed_here rclone copy --config /dev/null "$(rclone_remote rclone)" "$WORK/back/rclone"
+  rclone=$WALL_MS
+  rm -rf "$WORK/back/rclone"
+  timed_here restic -r "$(restic_repository restic)" restore latest --target "$WORK/back/restic"
+  restic=$WALL_MS
+  rm -rf "$WORK/back/restic"
+  if [[ -n $RUSTIC ]]; then
+    timed_here rustic_with rustic restore latest "$WORK/back/rustic"
+    rustic=$WALL_MS
+    rm -rf "$WORK/back/rustic"
+  fi
+  say "  restore: promsafe $own ms, rclone $rclone ms, restic $restic ms, rustic ${rustic:-not here}"
+  record extract-vs-rclone "$own / $rclone" 2
+  record extract-vs-deduplicator "$(quickest "$restic" "$rustic") / $own" 2
+}
+
+# promtool's own look at the blocks, and the bytes through crc32c alone on one core.
+measure_verify() {
+  prepare_data
+  local round own promtool crc block
+  (cd "$ROOT" && cargo build --release --quiet --example crc32c) >&2 || die "the pass of crc32c does not build"
+  for ((round = 1; round <= DATA_ROUNDS; round++)); do
+    timed_here taskset -c 0 "$PROMSAFE" verify "$DATA/data"
+    own=$WALL_MS
+    timed_here taskset -c 0 "$ROOT/target/release/examples/crc32c" "$DATA/data"
+    crc=$WALL_MS
+    promtool=0
+    for block in "$DATA/data"/*/; do
+      timed_here taskset -c 0 "$BIN/promtool" tsdb analyze "$DATA/data" "$(basename "$block")"
+      promtool=$((promtool + WALL_MS))
+    done
+    say "  verify: promsafe $own ms, crc32c $crc ms, promtool tsdb analyze $promtool ms"
+    record verify-vs-promtool "$promtool / $own" 1
+    record verify-vs-crc32c "$crc / $own" 2
+  done
+}
