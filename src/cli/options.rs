@@ -52,6 +52,9 @@ pub(super) struct StoreArgs {
     /// Whether the bucket stands in the path of a URL; auto: yes when an endpoint is given
     #[arg(long, env = "PROMSAFE_S3_PATH_STYLE", value_enum, default_value = "auto")]
     s3_path_style: PathStyleArg,
+    /// AWS credentials file that is read again every minute, for whoever renews it [default: the standard AWS chain]
+    #[arg(long, env = "PROMSAFE_CREDENTIALS_FILE", value_name = "FILE")]
+    credentials_file: Option<PathBuf>,
 }
 
 /// Whether the bucket stands in the path.
@@ -87,6 +90,7 @@ impl StoreArgs {
                 PathStyleArg::Always => PathStyle::Always,
                 PathStyleArg::Never => PathStyle::Never,
             },
+            credentials_file: self.credentials_file.clone(),
             timeouts: timeouts.clone(),
         };
         Ok(Store::open(&options).await?)

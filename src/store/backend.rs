@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use futures::future::BoxFuture;
 
-use super::{Remote, StoreError};
+use super::{Remote, StoreAccess, StoreError};
 use crate::model::Sha256;
 
 /// A flat map from keys to bytes that can grow and shrink, but in which nothing changes.
@@ -41,6 +41,12 @@ pub trait Backend: Send + Sync {
     /// need not end at a slash. What is no object of the store (an unfinished write, a symbolic link) is left out. A store
     /// not yet made is empty.
     fn sizes<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, u64)>, StoreError>>;
+
+    /// What a program elsewhere needs to use the store of this URL; `None` when it cannot be used from elsewhere.
+    fn access<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<StoreAccess>, StoreError>> {
+        let _ = url;
+        Box::pin(async { Ok(None) })
+    }
 
     /// The keys of [`Backend::sizes`].
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {

@@ -11,6 +11,7 @@ mod format_doc;
 mod local;
 mod origin;
 mod s3;
+mod s3_access;
 mod s3_answer;
 mod s3_client;
 mod s3_clock;
@@ -30,6 +31,7 @@ pub use backend::Backend;
 pub use backup::{Draft, SealedBackup};
 pub use data::Written;
 pub use error::{Cause, StoreError};
+pub use s3_access::StoreAccess;
 pub use url::{StoreUrl, StoreUrlError};
 
 use crate::layout;
@@ -78,6 +80,8 @@ pub struct StoreOptions {
     pub ca_file: Option<PathBuf>,
     /// How the bucket's name is put into the address.
     pub s3_path_style: PathStyle,
+    /// AWS credentials file that is read again every minute; `None` leaves it to the standard AWS chain.
+    pub credentials_file: Option<PathBuf>,
     /// Of these `connect`, `request` and `attempts` count.
     pub timeouts: Timeouts,
 }
@@ -150,6 +154,14 @@ impl Store {
     /// The server it is on; `None` for a directory.
     pub fn remote(&self) -> Option<Remote> {
         self.backend.remote()
+    }
+
+    /// What a program elsewhere needs to use it; `None` for a directory, which only this machine has.
+    ///
+    /// # Errors
+    /// When there are no credentials now.
+    pub async fn access(&self) -> Result<Option<StoreAccess>, StoreError> {
+        self.backend.access(&self.url.to_string()).await
     }
 
     /// The backend, for the tests that hold it to its contract.

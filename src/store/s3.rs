@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::backend::{Backend, is_key};
+use super::s3_access::{Handover, StoreAccess};
 use super::s3_answer::{Failure, Meaning};
 use super::s3_client::{Connected, connect};
 use super::s3_clock::Clock;
@@ -28,6 +29,7 @@ pub(super) struct S3 {
     who: String,
     endpoint: String,
     clock: Clock,
+    handover: Option<Handover>,
     timeouts: Timeouts,
 }
 
@@ -37,7 +39,7 @@ type Attempted<T> = (Result<T, Failure>, u32);
 impl S3 {
     /// Finds the credentials; the bucket is not asked.
     pub(super) async fn open(bucket: &str, prefix: &str, options: &StoreOptions) -> Result<Self, StoreError> {
-        let Connected { client, who, endpoint, clock } = connect(options).await?;
+        let Connected { client, who, endpoint, clock, handover } = connect(options).await?;
         Ok(Self {
             client,
             bucket: bucket.to_owned(),
@@ -45,6 +47,7 @@ impl S3 {
             who,
             endpoint,
             clock,
+            handover,
             timeouts: options.timeouts.clone(),
         })
     }
@@ -223,6 +226,15 @@ impl Backend for S3 {
 
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move { self.remove(key).await.map_err(|failure| self.error("delete", key, failure)) })
+    }
+
+    fn access<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<StoreAccess>, StoreError>> {
+        Box::pin(async move {
+            match &self.handover {
+                Some(handover) => handover.access(url).await.map(Some),
+                None => Ok(None),
+            }
+        })
     }
 
     fn remote(&self) -> Option<Remote> {

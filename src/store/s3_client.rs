@@ -21,6 +21,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::s3_access::{CredentialsFile, Handover};
 use super::s3_clock::Clock;
 use super::{Cause, PathStyle, StoreError, StoreOptions};
 
@@ -37,6 +38,8 @@ pub(super) struct Connected {
     pub(super) endpoint: String,
     /// What its answers say of its clock.
     pub(super) clock: Clock,
+    /// What a program elsewhere needs.
+    pub(super) handover: Option<Handover>,
 }
 
 /// Finds the credentials and builds the client.
@@ -66,12 +69,23 @@ pub(super) async fn connect(options: &StoreOptions) -> Result<Connected, StoreEr
         config = config.endpoint_url(endpoint);
     }
     let region = shared.region().map_or(REGION, Region::as_ref);
+    let handover = shared.credentials_provider().map(|provider| Handover {
+        endpoint: endpoint.clone(),
+        region: region.to_owned(),
+        path_style,
+        authorities: options.ca_file.clone(),
+        provider,
+        patience: options.timeouts.attempts,
+    });
     let endpoint = endpoint.unwrap_or_else(|| format!("AWS, region {region}"));
-    Ok(Connected { client: Client::from_conf(config.build()), who, endpoint, clock })
+    Ok(Connected { client: Client::from_conf(config.build()), who, endpoint, clock, handover })
 }
 
 async fn load(options: &StoreOptions) -> Result<SdkConfig, StoreError> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client(options)?);
+    if let Some(file) = &options.credentials_file {
+        loader = loader.credentials_provider(CredentialsFile::new(file));
+    }
     let elsewhere = options.s3_endpoint.is_some() || std::env::var_os("AWS_ENDPOINT_URL").is_some();
     loader = match &options.s3_region {
         Some(region) => loader.region(Region::new(region.clone())),

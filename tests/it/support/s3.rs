@@ -123,6 +123,7 @@ pub(crate) fn options(url: &str, s3_endpoint: Option<&str>) -> StoreOptions {
         s3_region: None,
         ca_file: None,
         s3_path_style: PathStyle::Auto,
+        credentials_file: None,
         timeouts: Timeouts::default(),
     }
 }
