@@ -6,12 +6,14 @@ use futures::StreamExt;
 use tokio::time::Instant;
 
 use crate::barrier::{BarrierError, Watch};
-use crate::cluster::{Cluster, ClusterError, Creation};
-use crate::model::{CapturedManifest, Event, Problem, Reporter, Timeouts};
+use crate::cluster::{ClusterError, Creation};
+use crate::fills::{self, FillError, Filled};
+use crate::model::{CapturedManifest, Event, Problem, Reporter};
 use crate::order::Barrier;
 use crate::plan::{Decision, RestorePlan, StagePlan, Step, is_this_claim};
 use crate::sanitise::{RestorableManifest, differing_fields};
 use crate::words;
+use crate::worker::Workers;
 
 /// Writes in flight at once.
 const WRITES_IN_FLIGHT: usize = 16;
@@ -41,6 +43,9 @@ pub enum StageError {
     /// Its barrier does not hold.
     #[error(transparent)]
     Barrier(#[from] BarrierError),
+    /// A claim could not be filled: nothing may start on it.
+    #[error(transparent)]
+    Fill(#[from] FillError),
 }
 
 /// What was done.
@@ -52,22 +57,24 @@ pub struct Applied {
     pub problems: Vec<Problem>,
     /// Time spent writing: all stages together, without their barriers.
     pub writing_took: Duration,
+    /// Claims filled from copies.
+    pub filled: Filled,
 }
 
 /// Executes a plan.
 ///
 /// # Errors
 /// When a barrier does not hold: what follows must not start on less.
-pub async fn apply(
-    cluster: &Cluster,
-    plan: &RestorePlan,
-    timeouts: &Timeouts,
-    reporter: &dyn Reporter,
-) -> Result<Applied, ApplyError> {
+pub async fn apply(workers: &Workers<'_>, plan: &RestorePlan) -> Result<Applied, ApplyError> {
+    let Workers { cluster, timeouts, reporter, .. } = *workers;
     let watch = Watch { cluster, timeouts, reporter };
     let mut applied = Applied::default();
     for stage in &plan.stages {
-        if let Err(source) = run(&watch, plan, stage, &mut applied).await {
+        let mut done = run(&watch, plan, stage, &mut applied).await;
+        if done.is_ok() && stage.stage.barrier == Barrier::ClaimsUsable {
+            done = fill(workers, plan, &mut applied).await;
+        }
+        if let Err(source) = done {
             return Err(ApplyError { stage: stage.stage.name, applied, source });
         }
     }
@@ -95,6 +102,12 @@ async fn run(
         }
     }
     Ok(watch.hold(stage.stage.barrier, plan).await?)
+}
+
+async fn fill(workers: &Workers<'_>, plan: &RestorePlan, applied: &mut Applied) -> Result<(), StageError> {
+    applied.filled = fills::run(workers, plan).await?;
+    applied.filled.problems.iter().for_each(|problem| workers.reporter.event(&Event::Problem(problem.clone())));
+    Ok(())
 }
 
 impl Applied {

@@ -4,25 +4,26 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::future::{Future, join_all};
+use futures::future::Future;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::bundle::{BundleError, Packer};
 use crate::cluster::{Cluster, ClusterError};
+use crate::copies::{self, Copied, CopyError};
 use crate::discover::{DiscoverError, Scope, discover};
-use crate::fingerprint;
+use crate::fingerprints;
 use crate::layout;
 use crate::model::{
-    BackupId, BackupRecord, ClusterIdentity, Event, Fingerprint, Housekeeping, Instance, InstanceKind, Inventory,
-    Origin, Problem, Refusal, Reporter, ServedKinds, SnapshotRecord, Timeouts, VolumeRecord,
+    BackupId, BackupRecord, ClusterIdentity, Event, Housekeeping, Inventory, Origin, Problem, Refusal, Reporter,
+    ServedKinds, SnapshotRecord, Timeouts, VolumeRecord,
 };
+use crate::names;
 use crate::preflight::{self, PreflightError, VolumeMode};
-use crate::reach;
-use crate::snapshots::{self, GivenUp, MadeFor, SnapshotError, Wanted};
+use crate::snapshots::{self, GivenUp, MadeFor, SnapshotError, Snapshots, Wanted};
 use crate::store::{CreateOnly, Store, StoreError};
 use crate::sweep::{self, SweepRequest};
-use crate::words;
+use crate::worker::{self, WorkerSettings, Workers};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct BackupRequest {
     pub scope: Scope,
     /// What is saved of volumes.
     pub mode: VolumeMode,
+    /// How they are copied, if they are.
+    pub workers: WorkerSettings,
     /// What happens when something that is needed is not there.
     pub missing: MissingReferences,
     /// Since when this run holds the run lock: with it, what dead runs left is swept. `None` without a lock.
@@ -63,6 +66,8 @@ pub struct BackupOutcome {
     pub took: Duration,
     /// Of it, waiting until the snapshots were ready.
     pub snapshots_took: Duration,
+    /// Of it, copying.
+    pub copies_took: Duration,
 }
 
 /// There is no backup.
@@ -83,6 +88,9 @@ pub enum BackupError {
     /// Snapshots could not be taken.
     #[error("take the snapshots")]
     Snapshot(#[source] SnapshotError),
+    /// A volume could not be copied.
+    #[error("copy the volumes")]
+    Copy(#[source] CopyError),
     /// The manifests could not be bundled.
     #[error("bundle the manifests")]
     Bundle(#[source] BundleError),
@@ -144,7 +152,13 @@ pub async fn backup(
         Ok(outcome) => Ok(BackupOutcome { took: begun.elapsed(), ..outcome }),
         Err(error) if wanted.is_empty() || writing.sealing.get() => Err(error),
         Err(error) => {
-            let given_up = snapshots::give_up(cluster, &request.id, &served, &namespaces).await;
+            let mut given_up = GivenUp::default();
+            if request.mode.copies() {
+                let selector = names::backup_selector(&request.id);
+                let removed = worker::remove_all(cluster, &namespaces, &selector, timeouts.removed).await;
+                given_up.add(GivenUp { deleted: removed.deleted, left: removed.left });
+            }
+            given_up.add(snapshots::give_up(cluster, &request.id, &served, &namespaces).await);
             Err(BackupError::GaveUp { given_up, source: Box::new(error) })
         }
     }
@@ -176,7 +190,7 @@ async fn check(
         let doing = format!("{} does not refuse to overwrite (If-None-Match): only unique names protect", store.url());
         reporter.event(&Event::Step { doing });
     }
-    let wanted = preflight::backup(cluster, &inventory, &served, request.mode).await;
+    let wanted = preflight::backup(cluster, store, &inventory, &served, request.mode).await;
     let wanted = with_references(wanted.map_err(BackupError::Preflight)?, &inventory, request.missing);
     let wanted = wanted.map_err(BackupError::Refused)?;
     Ok(Checked { identity, inventory, packer, served, wanted })
@@ -222,26 +236,32 @@ impl Writing<'_> {
     ) -> Result<BackupOutcome, BackupError> {
         let (origin, housekeeping, (fingerprints, without_fingerprint)) =
             tokio::try_join!(self.origin(wanted), async { Ok(self.sweep().await) }, async {
-                Ok(fingerprints(self.cluster, &inventory.instances, self.reporter).await)
+                Ok(fingerprints::of_all(self.cluster, &inventory.instances, self.reporter).await)
             },)?;
         let begun = Instant::now();
-        let made_for = origin.as_ref().map(|origin| MadeFor { id: &self.request.id, origin });
+        let keeps = if self.request.mode == VolumeMode::Copy { Snapshots::Delete } else { Snapshots::Keep };
+        let made_for = origin.as_ref().map(|origin| MadeFor { id: &self.request.id, origin, snapshots: keeps });
         let snapshots = async {
             let Some(made_for) = &made_for else { return Ok((Vec::new(), Duration::ZERO)) };
             let taken = snapshots::take(self.cluster, made_for, wanted, self.timeouts, self.reporter).await;
             Ok((taken.map_err(BackupError::Snapshot)?, begun.elapsed()))
         };
         let ((snapshots, snapshots_took), bytes) = tokio::try_join!(snapshots, packed(packer))?;
+        let begun = Instant::now();
+        let copies = self.copies(made_for.as_ref(), wanted, &snapshots).await?;
+        let copies_took = begun.elapsed();
 
         self.reporter
             .event(&Event::Step { doing: format!("writing backup {} to {}", self.request.id, self.store.url()) });
         let mut draft = self.store.begin(&self.request.id).await.map_err(BackupError::Store)?;
         draft.put(layout::BUNDLE, bytes).await.map_err(BackupError::Store)?;
-        if let Some(made_for) = &made_for {
+        if let Some(made_for) = made_for.as_ref().filter(|made_for| made_for.snapshots == Snapshots::Keep) {
             snapshots::keep(self.cluster, made_for, &snapshots).await.map_err(BackupError::Snapshot)?;
         }
-        let problems = problems(&inventory, &without_fingerprint);
-        let mut record = self.record(identity, inventory, snapshots);
+        let mut problems = problems(&inventory, &without_fingerprint);
+        problems.extend(copies.iter().flat_map(|copied| copied.problems.clone()));
+        let snapshots = if keeps == Snapshots::Keep { snapshots } else { Vec::new() };
+        let mut record = self.record(identity, inventory, snapshots, copies);
         record.fingerprints = fingerprints;
         record.without_fingerprint = without_fingerprint;
         record.files = draft.files().to_vec();
@@ -250,7 +270,19 @@ impl Writing<'_> {
             Ok(()) => {}
             Err(source) => self.after_failed_seal(source).await?,
         }
-        Ok(BackupOutcome { record, problems, housekeeping, took: Duration::ZERO, snapshots_took })
+        Ok(BackupOutcome { record, problems, housekeeping, took: Duration::ZERO, snapshots_took, copies_took })
+    }
+
+    /// Copies the volumes, if that is asked for.
+    async fn copies(
+        &self,
+        made_for: Option<&MadeFor<'_>>,
+        wanted: &[Wanted],
+        snapshots: &[SnapshotRecord],
+    ) -> Result<Vec<Copied>, BackupError> {
+        let Some(made_for) = made_for.filter(|_| self.request.mode.copies()) else { return Ok(Vec::new()) };
+        let workers = Workers::new(self.cluster, self.store, &self.request.workers, self.timeouts, self.reporter);
+        copies::take(&workers, made_for, wanted, snapshots).await.map_err(BackupError::Copy)
     }
 
     /// What is written on the snapshots to tell where they belong.
@@ -280,8 +312,14 @@ impl Writing<'_> {
         }
     }
 
-    fn record(&self, cluster: ClusterIdentity, inventory: Inventory, snapshots: Vec<SnapshotRecord>) -> BackupRecord {
-        let mut snapshots = snapshots.into_iter().map(Some);
+    fn record(
+        &self,
+        cluster: ClusterIdentity,
+        inventory: Inventory,
+        snapshots: Vec<SnapshotRecord>,
+        copies: Vec<Copied>,
+    ) -> BackupRecord {
+        let (mut snapshots, mut copies) = (snapshots.into_iter(), copies.into_iter().map(|copied| copied.copy));
         let volumes = inventory.volumes.into_iter();
         BackupRecord {
             id: self.request.id.clone(),
@@ -299,7 +337,7 @@ impl Writing<'_> {
             left_out: inventory.left_out,
             missing_references: inventory.missing_references,
             volumes: volumes
-                .map(|volume| VolumeRecord { volume, snapshot: snapshots.next().flatten(), copy: None })
+                .map(|volume| VolumeRecord { volume, snapshot: snapshots.next(), copy: copies.next() })
                 .collect(),
             fingerprints: Vec::new(),
             without_fingerprint: BTreeMap::new(),
@@ -312,38 +350,6 @@ impl Writing<'_> {
 async fn packed(packer: Packer) -> Result<Vec<u8>, BackupError> {
     let bytes = tokio::task::spawn_blocking(move || packer.finish()).await;
     bytes.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())).map_err(BackupError::Bundle)
-}
-
-/// Asks every Prometheus for what a restore will be measured by. One that does not answer is named, not fatal.
-async fn fingerprints(
-    cluster: &Cluster,
-    instances: &[Instance],
-    reporter: &dyn Reporter,
-) -> (Vec<Fingerprint>, BTreeMap<String, String>) {
-    let servers = instances.iter().filter(|instance| instance.kind == InstanceKind::Prometheus);
-    let pods: Vec<(&Instance, &String)> =
-        servers.flat_map(|instance| instance.pods.iter().map(move |pod| (instance, pod))).collect();
-    if !pods.is_empty() {
-        reporter.event(&Event::Step { doing: format!("asking {} Prometheus pods for their fingerprint", pods.len()) });
-    }
-    let asked = join_all(pods.iter().map(async |(instance, pod)| {
-        let api = reach::prometheus(cluster, instance, pod);
-        let namespace = instance.key.namespace.as_deref().unwrap_or_default();
-        fingerprint::take(&api, &instance.key.qualified_name(), namespace, pod, Timestamp::now()).await
-    }))
-    .await;
-    let mut taken = Vec::new();
-    let mut without = BTreeMap::new();
-    for ((instance, pod), answer) in pods.into_iter().zip(asked) {
-        match answer {
-            Ok(fingerprint) => taken.push(fingerprint),
-            Err(cause) => {
-                let pod = format!("Pod {}/{pod}", instance.key.namespace.as_deref().unwrap_or_default());
-                drop(without.insert(pod, words::chain(&cause)));
-            }
-        }
-    }
-    (taken, without)
 }
 
 fn problems(inventory: &Inventory, without_fingerprint: &BTreeMap<String, String>) -> Vec<Problem> {

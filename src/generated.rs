@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::model::{GroupKind, ObjectKey};
+use crate::names::TEMPORARY_LABEL;
 use crate::scope::{OPERATOR_GROUP, SNAPSHOT_GROUP};
 
 /// What a row says of the objects it matches.
@@ -74,6 +75,11 @@ pub const ROWS: &[Row] = &[
         matches: |_, marks| marks.metadata.deletion_timestamp.is_some(),
         verdict: Verdict::LeaveOut,
         because: "being deleted when the backup was taken",
+    },
+    Row {
+        matches: |_, marks| marks.metadata.labels.contains_key(TEMPORARY_LABEL),
+        verdict: Verdict::LeaveOut,
+        because: "made by promsafe for a while",
     },
     Row {
         matches: |key, _| key.is(GroupKind("", "PersistentVolumeClaim")),

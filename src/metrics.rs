@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::BackupRecord;
+use crate::model::{BackupRecord, VolumeRecord};
 
 /// One family of metrics. All are gauges: a run is over before anybody can look at it twice.
 pub struct Family {
@@ -97,12 +97,15 @@ pub struct RunEnd {
 #[expect(clippy::cast_precision_loss, reason = "sizes and counts beyond 2^53 do not occur")]
 pub fn of_backup(record: &BackupRecord) -> Vec<Sample> {
     let bytes: u64 = record.files.iter().map(|file| file.bytes).sum();
-    let snapshotted = record.volumes.iter().filter(|volume| volume.snapshot.is_some()).count();
+    let count = |is: fn(&VolumeRecord) -> bool| record.volumes.iter().filter(|volume| is(volume)).count();
+    let copied = count(|volume| volume.copy.is_some());
+    let snapshotted = count(|volume| volume.snapshot.is_some() && volume.copy.is_none());
     vec![
         Sample::new(BYTES, bytes as f64),
         Sample::new(OBJECTS, record.objects as f64),
         volumes("snapshotted", snapshotted),
-        volumes("skipped", record.volumes.len() - snapshotted),
+        volumes("copied", copied),
+        volumes("skipped", record.volumes.len() - snapshotted - copied),
         volumes("failed", 0),
         Sample::new(MISSING_REFERENCES, record.missing_references.len() as f64),
     ]
@@ -110,7 +113,7 @@ pub fn of_backup(record: &BackupRecord) -> Vec<Sample> {
 
 /// What a backup says that was not made because of so many volumes.
 pub fn of_refused_backup(failed_volumes: usize) -> Vec<Sample> {
-    vec![volumes("snapshotted", 0), volumes("skipped", 0), volumes("failed", failed_volumes)]
+    vec![volumes("snapshotted", 0), volumes("copied", 0), volumes("skipped", 0), volumes("failed", failed_volumes)]
 }
 
 /// What a restore says; without a gap when nothing could be measured.

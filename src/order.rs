@@ -57,9 +57,10 @@ impl Barrier {
             Self::NamespacesActive => Some("every Namespace is Active"),
             Self::Established => Some("every CRD is Established and its kind is served"),
             Self::SnapshotsReady => Some("every VolumeSnapshot is bound to its content and readyToUse"),
-            Self::ClaimsUsable => {
-                Some("every claim is Bound, or Pending with a class that binds at WaitForFirstConsumer")
-            }
+            Self::ClaimsUsable => Some(
+                "every claim is Bound, or Pending with a class that binds at WaitForFirstConsumer; then those that come \
+                     back from copies are filled and verified",
+            ),
             Self::EndpointsReady => Some("every Service that a webhook or APIService names has a ready endpoint"),
             Self::InstancesReady => {
                 Some("every instance is Reconciled and Available, its pods Ready, its claims Bound")

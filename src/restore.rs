@@ -1,5 +1,6 @@
 //! The restore pipeline: open, survey, plan, check, apply, prove.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -11,6 +12,7 @@ use crate::barrier::{BarrierError, Watch};
 use crate::bundle::{self, BundleError};
 use crate::cluster::Cluster;
 use crate::confirm;
+use crate::fills;
 use crate::layout;
 use crate::model::{
     BackupId, BackupRecord, CapturedManifest, DataVolume, Event, Fingerprint, Housekeeping, Problem, Refusal, Reporter,
@@ -26,6 +28,7 @@ use crate::store::{Store, StoreError};
 use crate::successor;
 use crate::survey::{self, SurveyError};
 use crate::words;
+use crate::worker::Workers;
 
 /// Whether the plan is executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +87,15 @@ pub enum RestoreError {
         #[source]
         source: BundleError,
     },
+    /// Storage classes could not be renamed in an object.
+    #[error("rename storage classes in the manifests of backup {id}")]
+    Rename {
+        /// The backup.
+        id: BackupId,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
     /// The target could not be read.
     #[error("look at the target cluster")]
     Survey(#[source] SurveyError),
@@ -135,27 +147,56 @@ pub async fn open(store: &Store, id: &BackupId, reporter: &dyn Reporter) -> Resu
 /// # Errors
 /// When it stopped before its end; running it again goes on from there.
 pub async fn restore(
-    cluster: &Cluster,
+    workers: &Workers<'_>,
+    opened: Opened,
+    request: &RestoreRequest,
+    run: Run,
+    interrupted: impl Future<Output = ()>,
+) -> Result<RestoreEnd, RestoreError> {
+    let (id, namespaces) = (opened.record.id.clone(), copied_namespaces(&opened.record, request));
+    tokio::select! {
+        ended = bring_back(workers, opened, request, run) => ended,
+        () = interrupted => {
+            // What cannot be removed now the next run removes before it fills.
+            if run == Run::Execute && !namespaces.is_empty() {
+                drop(fills::give_up(workers.cluster, &id, &namespaces, workers.timeouts.removed).await);
+            }
+            Err(RestoreError::Interrupted)
+        }
+    }
+}
+
+/// The namespaces in which Jobs may be that fill claims.
+fn copied_namespaces(record: &BackupRecord, request: &RestoreRequest) -> Vec<String> {
+    let copied = record.volumes.iter().filter(|volume| volume.copy.is_some()).map(|volume| &volume.volume.namespace);
+    let asked = copied.filter(|one| request.namespaces.is_empty() || request.namespaces.contains(one));
+    asked.cloned().collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+async fn bring_back(
+    workers: &Workers<'_>,
     Opened { record, manifests }: Opened,
     request: &RestoreRequest,
     run: Run,
-    timeouts: &Timeouts,
-    reporter: &dyn Reporter,
 ) -> Result<RestoreEnd, RestoreError> {
+    let Workers { cluster, store, timeouts, reporter, .. } = *workers;
     let begun = Instant::now();
     reporter.event(&Event::Step { doing: "looking at the target cluster".to_owned() });
-    let target =
-        survey::survey(cluster, &record, &manifests, &request.namespaces).await.map_err(RestoreError::Survey)?;
+    let renamed = plan::rename_classes(manifests, &request.storage_classes);
+    let manifests = renamed.map_err(|source| RestoreError::Rename { id: record.id.clone(), source })?;
+    let classes = request.storage_classes.values();
+    let target = survey::survey(cluster, &record, &manifests, &request.namespaces, classes).await;
+    let target = target.map_err(RestoreError::Survey)?;
     let mut plan = plan::plan(&record, &manifests, &target, request).map_err(RestoreError::Plan)?;
     drop((manifests, target));
-    plan.refusals.extend(preflight::restore(cluster, &plan).await.map_err(RestoreError::Preflight)?);
+    plan.refusals.extend(preflight::restore(cluster, store, &plan).await.map_err(RestoreError::Preflight)?);
     if run == Run::PlanOnly {
         return Ok(RestoreEnd::Planned(Box::new(plan)));
     }
     if !plan.refusals.is_empty() {
         return Ok(RestoreEnd::Refused(Box::new(plan)));
     }
-    let applied = apply::apply(cluster, &plan, timeouts, reporter).await.map_err(RestoreError::Apply)?;
+    let applied = apply::apply(workers, &plan).await.map_err(RestoreError::Apply)?;
     let watch = Watch { cluster, timeouts, reporter };
     let released = release::release(&watch, &plan, &record.volumes).await.map_err(RestoreError::Release)?;
     let confirmation = prove(cluster, &record, &plan, timeouts, reporter).await;
@@ -213,10 +254,10 @@ async fn prove(
     Some(Confirmation::new(asked.into_iter().flatten().collect(), unproven.collect()))
 }
 
-/// The volume behind a Prometheus pod, and when its snapshot was cut.
+/// The volume behind a Prometheus pod, and when what was saved of it was cut.
 fn behind<'a>(record: &'a BackupRecord, fingerprint: &Fingerprint) -> Option<(&'a DataVolume, Timestamp)> {
     let is_its =
         |namespace: &str, pod: Option<&String>| namespace == fingerprint.namespace && pod == Some(&fingerprint.pod);
     let volume = record.volumes.iter().find(|volume| is_its(&volume.volume.namespace, volume.volume.pod.as_ref()))?;
-    Some((&volume.volume, volume.snapshot.as_ref()?.cut_at))
+    Some((&volume.volume, volume.cut_at()?))
 }

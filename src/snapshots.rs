@@ -34,6 +34,26 @@ pub struct MadeFor<'a> {
     pub id: &'a BackupId,
     /// Where its record will be.
     pub origin: &'a Origin,
+    /// What becomes of its snapshots.
+    pub snapshots: Snapshots,
+}
+
+/// What becomes of the snapshots of a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Snapshots {
+    /// They are kept: they are what is saved.
+    Keep,
+    /// They are deleted, data included, once the volumes are copied from them.
+    Delete,
+}
+
+impl MadeFor<'_> {
+    fn labels(&self) -> BTreeMap<&'static str, String> {
+        match self.snapshots {
+            Snapshots::Keep => names::kept_labels(self.id),
+            Snapshots::Delete => names::temporary_labels(self.id),
+        }
+    }
 }
 
 /// Snapshots could not be taken.
@@ -153,7 +173,7 @@ async fn take_one(
         "metadata": {
             "name": key.name,
             "namespace": key.namespace,
-            "labels": names::backup_labels(made_for.id),
+            "labels": made_for.labels(),
             "annotations": names::origin_annotations(made_for.origin),
         },
         "spec": {
@@ -270,7 +290,7 @@ pub async fn keep(
 ) -> Result<(), SnapshotError> {
     let patch = json!({
         "metadata": {
-            "labels": names::backup_labels(made_for.id),
+            "labels": made_for.labels(),
             "annotations": names::origin_annotations(made_for.origin),
         },
         "spec": {"deletionPolicy": "Retain"},
@@ -285,13 +305,21 @@ async fn change_content(cluster: &Cluster, content: &str, patch: &Value) -> Resu
     patched.map_err(|source| SnapshotError::Talk { tried: "keep", object: key.to_string(), source }).map(drop)
 }
 
-/// What became of the snapshots of a backup that failed before it was sealed.
+/// What became of what a backup made that failed before it was sealed.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct GivenUp {
     /// Deletion was asked for.
     pub deleted: Vec<String>,
     /// Could not be deleted, with the reason.
     pub left: Vec<String>,
+}
+
+impl GivenUp {
+    /// Adds what became of other things that the backup made.
+    pub fn add(&mut self, other: Self) {
+        self.deleted.extend(other.deleted);
+        self.left.extend(other.left);
+    }
 }
 
 /// Deletes the snapshots a failed backup made, data included. Best effort: what stays is named.

@@ -56,7 +56,7 @@ struct Condition {
 }
 
 /// Reads the objects of the backup from the target, those in namespaces only of these namespaces (empty means all), and
-/// which drivers it has.
+/// which drivers and which of these storage classes it has.
 ///
 /// # Errors
 /// When an object cannot be read: whether it exists would be a guess.
@@ -65,6 +65,7 @@ pub async fn survey(
     record: &BackupRecord,
     manifests: &[CapturedManifest],
     namespaces: &[String],
+    storage_classes: impl Iterator<Item = &String>,
 ) -> Result<Target, SurveyError> {
     let asked = |manifest: &&CapturedManifest| {
         let namespace = manifest.key.namespace.as_ref();
@@ -72,10 +73,14 @@ pub async fn survey(
     };
     // Others may not be ours to read, and nothing is done about them.
     let manifests = manifests.iter().filter(asked);
-    let (served, existing, drivers) =
-        tokio::try_join!(served(cluster), existing(cluster, manifests), drivers(cluster, record))?;
+    let (served, existing, drivers, storage_classes) = tokio::try_join!(
+        served(cluster),
+        existing(cluster, manifests),
+        drivers(cluster, record),
+        classes(cluster, storage_classes)
+    )?;
     let terminating = existing.values().filter_map(terminating).collect();
-    Ok(Target { served, existing, drivers, terminating })
+    Ok(Target { served, existing, drivers, storage_classes, terminating })
 }
 
 async fn served(cluster: &Cluster) -> Result<ServedKinds, SurveyError> {
@@ -121,12 +126,23 @@ async fn drivers(cluster: &Cluster, record: &BackupRecord) -> Result<Vec<String>
         .filter_map(|volume| volume.snapshot.as_ref())
         .map(|snapshot| snapshot.driver.as_str())
         .collect();
+    let keys =
+        needed.into_iter().map(|name| ObjectKey::cluster_scoped("storage.k8s.io", "CSIDriver", "csidrivers", name));
+    there(cluster, keys).await
+}
+
+async fn classes(cluster: &Cluster, names: impl Iterator<Item = &String>) -> Result<Vec<String>, SurveyError> {
+    let key = |name: &String| ObjectKey::cluster_scoped("storage.k8s.io", "StorageClass", "storageclasses", name);
+    there(cluster, names.map(key)).await
+}
+
+/// The names of those that exist.
+async fn there(cluster: &Cluster, keys: impl Iterator<Item = ObjectKey>) -> Result<Vec<String>, SurveyError> {
     let mut have = Vec::new();
-    for driver in needed {
-        let key = ObjectKey::cluster_scoped("storage.k8s.io", "CSIDriver", "csidrivers", driver);
+    for key in keys {
         let found = cluster.get(&key, "storage.k8s.io/v1").await;
         if found.map_err(|source| SurveyError { object: key.to_string(), source })?.is_some() {
-            have.push(driver.to_owned());
+            have.push(key.name);
         }
     }
     Ok(have)

@@ -1,4 +1,5 @@
-//! Removes the snapshots that dead runs left: only what is provably of a backup of this very store that was never sealed.
+//! Removes what dead runs left: snapshots of backups of this very store that were never sealed, and what was made for a
+//! while: snapshots to copy from, claims made of them, Jobs and their Secrets.
 //! To be called with the run lock held, since then no other run is alive.
 
 use std::collections::BTreeSet;
@@ -6,13 +7,16 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::cluster::{Cluster, ClusterError};
-use crate::model::{BackupId, Event, GroupKind, Housekeeping, ObjectKey, Origin, Problem, Reporter, ServedKinds};
-use crate::names::{self, BACKUP_LABEL, SNAPSHOT_API, STORE_ANNOTATION, STORE_ID_ANNOTATION};
+use crate::cluster::{CapturedText, Cluster, ClusterError};
+use crate::model::{
+    BackupId, Event, GroupKind, Housekeeping, ObjectKey, Origin, Problem, Reporter, ServedKind, ServedKinds,
+};
+use crate::names::{self, BACKUP_LABEL, SNAPSHOT_API, STORE_ANNOTATION, STORE_ID_ANNOTATION, TEMPORARY_LABEL};
 use crate::scope::SNAPSHOT_GROUP;
 use crate::snapshots;
 use crate::store::Store;
 use crate::words;
+use crate::worker;
 
 /// Where to look, and what to leave alone.
 #[derive(Debug, Clone, Copy)]
@@ -25,9 +29,10 @@ pub struct SweepRequest<'a> {
     pub locked_since: Timestamp,
 }
 
-/// A snapshot object made by some backup.
+/// An object made by some backup.
 struct Made {
     key: ObjectKey,
+    api_version: &'static str,
     json: Box<str>,
     marks: Marks,
 }
@@ -59,6 +64,17 @@ struct Spec {
 struct Reference {
     namespace: String,
     name: String,
+}
+
+impl Made {
+    fn of(kind: &ServedKind, api_version: &'static str, text: CapturedText) -> Self {
+        let marks = serde_json::from_str(&text.json).unwrap_or_default();
+        Self { key: kind.key(text.namespace.as_deref(), &text.name), api_version, json: text.json, marks }
+    }
+
+    fn is_temporary(&self) -> bool {
+        self.marks.metadata.labels.contains_key(TEMPORARY_LABEL)
+    }
 }
 
 impl Marks {
@@ -97,7 +113,7 @@ async fn find(
     let in_store = |error| problem(store.url().to_string(), "read", &error);
     // Without an identity no backup with snapshots was ever begun here.
     let Some(origin) = store.origin().await.map_err(in_store)? else { return Ok(Vec::new()) };
-    let in_cluster = |error: ClusterError| problem("VolumeSnapshots".to_owned(), "list", &error);
+    let in_cluster = |error: ClusterError| problem("what backups made".to_owned(), "list", &error);
     let made = made(cluster, served, request).await.map_err(in_cluster)?;
     let mut suspects = Vec::new();
     for made in made {
@@ -111,7 +127,7 @@ async fn find(
     let listed = store.list().await.map_err(in_store)?;
     let sealed: BTreeSet<BackupId> =
         listed.into_iter().filter(|backup| backup.sealed).map(|backup| backup.id).collect();
-    suspects.retain(|(id, _)| !sealed.contains(id));
+    suspects.retain(|(id, made)| made.is_temporary() || !sealed.contains(id));
     let mut debris = Vec::new();
     for (_, made) in suspects {
         if made.key.is_cluster_scoped() && snapshot_of(cluster, &made).await.map_err(in_cluster)? {
@@ -141,9 +157,26 @@ async fn made(cluster: &Cluster, served: &ServedKinds, request: &SweepRequest<'_
     for (name, namespace) in places {
         let Some(kind) = served.kinds.iter().find(|kind| kind.is(GroupKind(SNAPSHOT_GROUP, name))) else { continue };
         for text in cluster.list(kind, namespace, Some(BACKUP_LABEL)).await? {
-            let marks = serde_json::from_str(&text.json).unwrap_or_default();
-            let key = kind.key(text.namespace.as_deref(), &text.name);
-            found.push(Made { key, json: text.json, marks });
+            found.push(Made::of(kind, SNAPSHOT_API, text));
+        }
+    }
+    // Jobs first, whose pods hold the claims.
+    let mut all = temporary(cluster, request).await?;
+    all.append(&mut found);
+    Ok(all)
+}
+
+/// What copies are made with.
+async fn temporary(cluster: &Cluster, request: &SweepRequest<'_>) -> Result<Vec<Made>, ClusterError> {
+    let everywhere = [None];
+    let named: Vec<Option<&str>> = request.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect();
+    let places = if named.is_empty() { &everywhere[..] } else { &named[..] };
+    let selector = format!("{BACKUP_LABEL},{TEMPORARY_LABEL}");
+    let mut found = Vec::new();
+    for (kind, api_version) in worker::kinds() {
+        for place in places {
+            let listed = cluster.list(&kind, *place, Some(&selector)).await?;
+            found.extend(listed.into_iter().map(|text| Made::of(&kind, api_version, text)));
         }
     }
     Ok(found)
@@ -152,19 +185,27 @@ async fn made(cluster: &Cluster, served: &ServedKinds, request: &SweepRequest<'_
 async fn remove(cluster: &Cluster, debris: Vec<Made>, reporter: &dyn Reporter) -> Housekeeping {
     let mut done = Housekeeping::default();
     if !debris.is_empty() {
-        reporter
-            .event(&Event::Step { doing: format!("sweeping {} snapshot objects that dead runs left", debris.len()) });
+        reporter.event(&Event::Step { doing: format!("sweeping {} objects that dead runs left", debris.len()) });
     }
     for made in debris {
-        match snapshots::delete_with_data(cluster, &made.key, &made.json).await {
+        match delete(cluster, &made).await {
             Ok(()) => {
                 reporter.event(&Event::Wrote { object: made.key.to_string(), how: "deleted" });
                 done.swept.push(made.key.to_string());
             }
-            Err(error) => done.problems.push(problem(made.key.to_string(), "delete", &error)),
+            Err(problem) => done.problems.push(problem),
         }
     }
     done
+}
+
+async fn delete(cluster: &Cluster, made: &Made) -> Result<(), Problem> {
+    let failed = |error: &dyn std::error::Error| problem(made.key.to_string(), "delete", error);
+    if made.api_version == SNAPSHOT_API {
+        let deleted = snapshots::delete_with_data(cluster, &made.key, &made.json).await;
+        return deleted.map_err(|error| failed(&error));
+    }
+    worker::delete(cluster, &made.key, made.api_version).await.map(drop).map_err(|error| failed(&error))
 }
 
 fn problem(object: String, tried: &str, error: &dyn std::error::Error) -> Problem {

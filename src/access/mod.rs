@@ -8,11 +8,26 @@
 //! on `*`, and `get` by name. Discovery and access reviews are open to every authenticated user
 //! (`plugin/pkg/auth/authorizer/rbac/bootstrappolicy`).
 
+mod copies;
 mod roles;
 mod table;
 
-pub use roles::{Account, Role, RoleRule, roles};
-pub use table::TABLE;
+pub use roles::{Account, Copies, Role, RoleRule, roles};
+
+/// Every permission promsafe needs.
+pub const TABLE: &[Permission] = &joined();
+
+/// Both parts of the table.
+const fn joined() -> [Permission; table::ROWS.len() + copies::ROWS.len()] {
+    let mut all = [table::READ; table::ROWS.len() + copies::ROWS.len()];
+    let mut row = 0;
+    while row < all.len() {
+        let of_copies = row >= table::ROWS.len();
+        all[row] = if of_copies { copies::ROWS[row - table::ROWS.len()] } else { table::ROWS[row] };
+        row += 1;
+    }
+    all
+}
 
 /// Everything, as RBAC spells it.
 pub const ANY: &str = "*";
@@ -66,6 +81,8 @@ pub enum Need {
     Plan,
     /// When volumes are snapshotted, or claims come back from snapshots.
     Snapshots,
+    /// When volumes are copied to the store, or claims filled from copies. Only roles that are asked for it have it.
+    Copy,
     /// When a Prometheus is asked what it holds.
     Fingerprint,
     /// When a Prometheus demands a login.

@@ -1,6 +1,6 @@
 //! From the table of permissions to roles: what goes into one role, and what another rule of it says already.
 
-use super::{ANY, Permission, Place, Run, TABLE};
+use super::{ANY, Need, Permission, Place, Run, TABLE};
 
 /// Who is given the roles.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,27 +57,37 @@ pub struct Role {
     pub rules: Vec<RoleRule>,
 }
 
+/// Whether roles let volumes be copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// They do: Jobs, their Secrets and claims may be made and deleted.
+    Allowed,
+    /// They do not.
+    Left,
+}
+
 /// The roles of a run. Without namespaces one for the whole cluster, else a small one for the cluster and one in each of
 /// them; and one in the account's own namespace.
-pub fn roles(run: Run, namespaces: &[String], account: &Account) -> Vec<Role> {
+pub fn roles(run: Run, namespaces: &[String], account: &Account, copies: Copies) -> Vec<Role> {
+    let rules = |places: &[Place]| rules(run, places, copies);
     let name = account.role_name(run);
     let command = format!("promsafe {}", run.name());
     let mut all = Vec::new();
     if namespaces.is_empty() {
         let places = [Place::Captured, Place::Cluster, Place::Everywhere];
         let purpose = format!("What {command} does in the whole cluster.");
-        all.push(Role { name: name.clone(), namespace: None, purpose, rules: rules(run, &places) });
+        all.push(Role { name: name.clone(), namespace: None, purpose, rules: rules(&places) });
     } else {
         let purpose = format!("What {command} does outside of the namespaces it is given. It reads no Secret there.");
-        let rules_outside = rules(run, &[Place::Cluster, Place::Everywhere]);
+        let rules_outside = rules(&[Place::Cluster, Place::Everywhere]);
         all.push(Role { name: name.clone(), namespace: None, purpose, rules: rules_outside });
         for namespace in namespaces {
             let purpose = format!("What {command} does in namespace {namespace}.");
-            let rules = rules(run, &[Place::Captured]);
+            let rules = rules(&[Place::Captured]);
             all.push(Role { name: name.clone(), namespace: Some(namespace.clone()), purpose, rules });
         }
     }
-    let own = rules(run, &[Place::Own]);
+    let own = rules(&[Place::Own]);
     let purpose = format!("What {command} does in the namespace it runs in.");
     all.push(Role { name: format!("{name}-own"), namespace: Some(account.namespace.clone()), purpose, rules: own });
     all.retain(|role| !role.rules.is_empty());
@@ -85,9 +95,10 @@ pub fn roles(run: Run, namespaces: &[String], account: &Account) -> Vec<Role> {
 }
 
 /// The rules of one role: rows of these places, less what a rule before says already.
-fn rules(run: Run, places: &[Place]) -> Vec<RoleRule> {
+fn rules(run: Run, places: &[Place], copies: Copies) -> Vec<RoleRule> {
     let mut rules: Vec<RoleRule> = Vec::new();
-    for row in TABLE.iter().filter(|row| row.runs.contains(&run) && places.contains(&row.place)) {
+    let is_asked = |row: &&Permission| row.need != Need::Copy || copies == Copies::Allowed;
+    for row in TABLE.iter().filter(|row| row.runs.contains(&run) && places.contains(&row.place)).filter(is_asked) {
         let is_new = |verb: &&'static str| !row.resources.iter().all(|resource| granted(&rules, row, resource, verb));
         let verbs: Vec<&str> = row.verbs.iter().copied().filter(is_new).collect();
         if !verbs.is_empty() {
@@ -111,7 +122,12 @@ mod tests {
 
     fn of(run: Run, namespaces: &[&str]) -> Vec<Role> {
         let namespaces: Vec<String> = namespaces.iter().map(|&namespace| namespace.to_owned()).collect();
-        roles(run, &namespaces, &Account::of(run))
+        roles(run, &namespaces, &Account::of(run), Copies::Left)
+    }
+
+    fn copying(run: Run, namespaces: &[&str]) -> Vec<Role> {
+        let namespaces: Vec<String> = namespaces.iter().map(|&namespace| namespace.to_owned()).collect();
+        roles(run, &namespaces, &Account::of(run), Copies::Allowed)
     }
 
     /// Whether a role grants it.
@@ -138,7 +154,8 @@ mod tests {
     #[test]
     fn no_rule_says_what_another_says() {
         for run in Run::ALL {
-            for role in of(run, &[]).into_iter().chain(of(run, &["a"])) {
+            let copying = copying(run, &[]).into_iter().chain(copying(run, &["a"]));
+            for role in of(run, &[]).into_iter().chain(of(run, &["a"])).chain(copying) {
                 for (index, rule) in role.rules.iter().enumerate() {
                     for verb in &rule.verbs {
                         let mut others = role.clone();
@@ -161,6 +178,20 @@ mod tests {
             "snapshot.storage.k8s.io",
             "volumesnapshotcontents"
         )));
+    }
+
+    #[test]
+    fn only_roles_that_are_asked_for_it_make_jobs_and_secrets() {
+        let may = |roles: &[Role], verb, group, resource| roles.iter().any(|role| grants(role, verb, group, resource));
+        for (verb, group, resource) in
+            [("create", "batch", "jobs"), ("create", "", "secrets"), ("delete", "", "secrets")]
+        {
+            assert!(!may(&of(Run::Backup, &[]), verb, group, resource), "{verb} {resource}");
+            assert!(may(&copying(Run::Backup, &[]), verb, group, resource), "{verb} {resource}");
+        }
+        assert!(!may(&of(Run::Restore, &[]), "delete", "batch", "jobs"));
+        assert!(may(&copying(Run::Restore, &["a"]), "delete", "batch", "jobs"));
+        assert_eq!(copying(Run::Doctor, &[]), of(Run::Doctor, &[]));
     }
 
     #[test]

@@ -12,7 +12,7 @@ const RESTORE: &[Run] = &[Run::Restore];
 const DOCTOR: &[Run] = &[Run::Doctor];
 
 /// What most rows are; each says the rest itself.
-const READ: Permission = Permission {
+pub(super) const READ: Permission = Permission {
     runs: READERS,
     need: Need::Reading,
     place: Place::Cluster,
@@ -40,8 +40,8 @@ const NAMED: Permission = Permission {
     ..READ
 };
 
-/// Every permission promsafe needs.
-pub const TABLE: &[Permission] = &[
+/// Every permission promsafe needs, but for copies.
+pub(super) const ROWS: &[Permission] = &[
     // --- everything
     Permission {
         place: Place::Captured,

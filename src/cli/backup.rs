@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
 use futures::TryFutureExt;
 use jiff::Timestamp;
 
@@ -10,14 +9,16 @@ use super::options::{ClusterOptions, StoreArgs, duration, output_format, unique}
 use super::run_lock::{LockArgs, under};
 use super::telemetry::MetricsArgs;
 use super::termination::TerminationLog;
+use super::workers::{Volumes, WorkerArgs};
 use super::{Exit, Failure, interrupted, print};
 use crate::backup::{BackupError, BackupOutcome, BackupRequest, MissingReferences, backup};
+use crate::copy::Reading;
 use crate::discover::Scope;
 use crate::lock::RunLock;
 use crate::metrics::{self, Sample};
 use crate::model::{BackupId, Reporter, Timeouts};
-use crate::preflight::VolumeMode;
 use crate::report::{OutputFormat, backed_up};
+use crate::worker::WorkerSettings;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -30,6 +31,9 @@ pub(super) struct Args {
     /// Go on when something that a saved object needs is not there; the backup then says what
     #[arg(long, env = "PROMSAFE_ALLOW_MISSING")]
     allow_missing: bool,
+    /// Read all blocks again, also those that an earlier copy holds
+    #[arg(long, env = "PROMSAFE_REREAD")]
+    reread: bool,
     /// How long to wait for a VolumeSnapshot, such as 90s or 10m
     #[arg(long, env = "PROMSAFE_SNAPSHOT_TIMEOUT", value_parser = duration, default_value = "10m", value_name = "TIME")]
     snapshot_timeout: Duration,
@@ -39,6 +43,8 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) termination: TerminationLog,
     #[command(flatten)]
+    workers: WorkerArgs,
+    #[command(flatten)]
     lock: LockArgs,
     #[command(flatten)]
     metrics: MetricsArgs,
@@ -46,14 +52,6 @@ pub(super) struct Args {
     cluster: ClusterOptions,
     #[command(flatten)]
     store: StoreArgs,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Volumes {
-    /// A CSI `VolumeSnapshot` each; the data stays in the storage backend
-    Snapshot,
-    /// Nothing: objects only, no history
-    None,
 }
 
 pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
@@ -84,9 +82,10 @@ async fn take(args: &Args, reporter: &dyn Reporter) -> Result<(BackupOutcome, St
         id,
         started_at,
         scope: Scope { namespaces: args.namespace.clone() },
-        mode: match args.volumes {
-            Volumes::Snapshot => VolumeMode::Snapshot,
-            Volumes::None => VolumeMode::None,
+        mode: args.volumes.mode(),
+        workers: WorkerSettings {
+            reading: if args.reread { Reading::Everything } else { Reading::OnlyNew },
+            ..args.workers.settings()
         },
         missing: if args.allow_missing { MissingReferences::Allow } else { MissingReferences::Refuse },
         locked_since: lock.as_ref().map(RunLock::held_since),

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::options::manifest_format;
 use super::schedule::Schedule;
+use super::workers::Volumes;
 use super::{Exit, Failure, print};
-use crate::access::{Account, Run};
+use crate::access::{Account, Copies, Run};
 use crate::report::{Manifest, OutputFormat, manifests, roles, service_account};
 use crate::store::StoreUrl;
 
@@ -33,10 +34,13 @@ pub(super) struct Args {
     /// Back up only this namespace; may be repeated [default: all that run Prometheus or its operator]
     #[arg(short = 'n', long, env = "PROMSAFE_BACKUP_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
     backup_namespace: Vec<String>,
+    /// What to save of volumes
+    #[arg(long, env = "PROMSAFE_VOLUMES", value_enum, default_value = "snapshot")]
+    volumes: Volumes,
     /// Namespace of the CronJob itself
     #[arg(long, env = "PROMSAFE_CRONJOB_NAMESPACE", value_name = "NAME", default_value = "promsafe")]
     namespace: String,
-    /// Image to run
+    /// Image to run, also in the Jobs that copy volumes
     #[arg(long, env = "PROMSAFE_IMAGE", value_name = "IMAGE",
           default_value = concat!("promsafe:", env!("CARGO_PKG_VERSION")))]
     image: String,
@@ -85,7 +89,7 @@ fn documents(args: &Args) -> Result<Vec<Manifest>, Failure> {
         ),
         service_account(&account, &role.collect::<Vec<_>>()),
     ];
-    all.extend(roles(Run::Backup, &args.backup_namespace, &account));
+    all.extend(roles(Run::Backup, &args.backup_namespace, &account, args.volumes.copies()));
     all.push(Manifest::new(comment(args), cron_job(args, &store, &account)));
     Ok(all)
 }
@@ -94,6 +98,12 @@ fn documents(args: &Args) -> Result<Vec<Manifest>, Failure> {
 fn checked_store(args: &Args) -> Result<String, Failure> {
     let url: StoreUrl = args.store.parse().map_err(|error| Failure::Option(crate::words::chain(&error)))?;
     let url = url.to_string();
+    if args.volumes.copies() == Copies::Allowed && !url.starts_with("s3://") {
+        return Err(Failure::Option(format!(
+            "--volumes {} needs a store that its Jobs reach from any node: s3://BUCKET/PREFIX",
+            args.volumes.name()
+        )));
+    }
     match (url.strip_prefix("file://"), url.starts_with("s3://"), &args.store_claim) {
         (_, true, Some(_)) => {
             Err(Failure::Option("--store-claim is for a store in a directory, and --store is in S3".to_owned()))
@@ -143,7 +153,7 @@ fn cron_job(args: &Args, store: &str, account: &Account) -> Value {
         "failedJobsHistoryLimit": 3,
         "jobTemplate": {"spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": 3600,
+            "activeDeadlineSeconds": deadline_seconds(args.volumes),
             "template": {"metadata": {"labels": labels()}, "spec": pod(args, store, account)},
         }},
     });
@@ -156,6 +166,11 @@ fn cron_job(args: &Args, store: &str, account: &Account) -> Value {
         "metadata": {"name": "promsafe", "namespace": args.namespace, "labels": labels()},
         "spec": spec,
     })
+}
+
+/// How long a backup may take: with a copy as long as its Jobs may, and an hour for all else.
+fn deadline_seconds(volumes: Volumes) -> u32 {
+    if volumes.copies() == Copies::Allowed { 7 * 3600 } else { 3600 }
 }
 
 fn labels() -> Value {
@@ -202,6 +217,9 @@ fn pod(args: &Args, store: &str, account: &Account) -> Value {
 
 fn command_line(args: &Args, store: &str) -> Vec<String> {
     let mut line = vec!["backup".to_owned(), format!("--store={store}")];
+    let copies = args.volumes.copies() == Copies::Allowed;
+    line.extend((args.volumes != Volumes::Snapshot).then(|| format!("--volumes={}", args.volumes.name())));
+    line.extend(copies.then(|| format!("--image={}", args.image)));
     line.extend(args.backup_namespace.iter().map(|namespace| format!("--namespace={namespace}")));
     line.extend(args.s3_endpoint.iter().map(|url| format!("--s3-endpoint={url}")));
     line.extend(args.s3_region.iter().map(|region| format!("--s3-region={region}")));
@@ -275,6 +293,19 @@ mod tests {
         assert_eq!(documents(&parse(&["--schedule", "@daily", "--store", "here"])).unwrap_err().exit(), Exit::Usage);
         let claim_for_s3 = parse(&[&S3[..], &["--store-claim", "backups"]].concat());
         assert!(documents(&claim_for_s3).is_err());
+    }
+
+    #[test]
+    fn copies_come_with_what_their_jobs_need() {
+        let line = [&S3[..], &["--volumes", "copy", "--image", "registry.example/promsafe:1"]].concat();
+        let all = documents(&parse(&line)).unwrap();
+        let text = serde_json::to_string(&all.iter().map(|one| one.object.clone()).collect::<Vec<_>>()).unwrap();
+        assert!(text.contains("--volumes=copy") && text.contains("--image=registry.example/promsafe:1"), "{text}");
+        let roles = manifests(&all, OutputFormat::Json).unwrap();
+        assert!(roles.contains(r#""resources":["jobs"]"#), "{roles}");
+        assert_eq!(job(&line)["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"], 25200);
+        let directory = ["--schedule", "@daily", "--store", "/backups", "--store-claim", "x", "--volumes", "copy"];
+        assert!(documents(&parse(&directory)).unwrap_err().to_string().contains("s3://"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::apply::{ApplyError, StageError};
 use crate::backup::BackupError;
 use crate::barrier::BarrierError;
 use crate::cluster::ClusterError;
+use crate::copies;
 use crate::copy::CopyError;
 use crate::copy_directory::CopyDirectoryError;
 use crate::discover::DiscoverError;
@@ -11,6 +12,7 @@ use crate::doctor::{Diagnosis, Verdict};
 use crate::explain::ExplainError;
 use crate::extract::ExtractError;
 use crate::fill::FillError;
+use crate::fills;
 use crate::lock::LockError;
 use crate::report::PrintError;
 use crate::restore::RestoreError;
@@ -18,6 +20,7 @@ use crate::snapshots::SnapshotError;
 use crate::store::StoreError;
 use crate::tsdb::Grade;
 use crate::verify::VerifyError;
+use crate::worker::WorkerError;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +83,15 @@ pub enum Failure {
     /// `extract` failed.
     #[error("extract failed")]
     Extract(#[from] ExtractError),
+    /// A volume could not be copied.
+    #[error("copy the volume")]
+    SaveVolume(#[from] CopyError),
+    /// Prometheus would not start on what was brought back.
+    #[error("what was brought back is whole, and Prometheus would not start on it: {0}")]
+    Unstartable(String),
+    /// A volume could not be filled.
+    #[error("fill the volume")]
+    FillVolume(#[from] FillError),
     /// `discover` failed.
     #[error("discover failed")]
     Discover(#[from] DiscoverError),
@@ -127,6 +139,9 @@ impl Failure {
             Self::Restore(error) => of_restore(error),
             Self::Copy(error) => of_copy(error),
             Self::Extract(error) => of_extract(error),
+            Self::SaveVolume(error) => of_engine_copy(error),
+            Self::Unstartable(_) => Exit::Damaged,
+            Self::FillVolume(error) => of_engine_fill(error),
             Self::Discover(error) => of_discover(error),
             Self::Explain(error) => of_explain(error),
             Self::Verify(error) => of_verify(error),
@@ -169,6 +184,9 @@ fn of_backup(error: &BackupError) -> Exit {
         BackupError::Preflight(error) => of_cluster(&error.source, Phase::Reading),
         BackupError::Refused(_) => Exit::Refused,
         BackupError::Snapshot(error) => of_snapshot(error),
+        BackupError::Copy(copies::CopyError::Talk { source, .. }) => of_cluster(source, Phase::Writing),
+        BackupError::Copy(copies::CopyError::Earlier(error)) => of_store(error),
+        BackupError::Copy(copies::CopyError::Worker(error)) => of_worker(error),
         BackupError::Bundle(_) => Exit::Failed,
         BackupError::Store(error) | BackupError::Seal { source: error, .. } => of_store(error),
         BackupError::Interrupted => Exit::Interrupted,
@@ -180,13 +198,18 @@ fn of_restore(error: &RestoreError) -> Exit {
     match error {
         RestoreError::Open(error) => of_store(error),
         RestoreError::Refused(_) => Exit::Refused,
-        RestoreError::Unpack { .. } | RestoreError::Plan(_) => Exit::Damaged,
+        RestoreError::Unpack { .. } | RestoreError::Rename { .. } | RestoreError::Plan(_) => Exit::Damaged,
         RestoreError::Survey(error) => of_cluster(&error.source, Phase::Reading),
         RestoreError::Preflight(error) => of_cluster(&error.source, Phase::Reading),
         RestoreError::Apply(ApplyError { source: StageError::Incomplete { .. }, .. }) => Exit::Failed,
         RestoreError::Apply(ApplyError { source: StageError::Barrier(source), .. }) | RestoreError::Release(source) => {
             of_barrier(source)
         }
+        RestoreError::Apply(ApplyError { source: StageError::Fill(error), .. }) => match error {
+            fills::FillError::Remove { .. } => Exit::Failed,
+            fills::FillError::Worker(error) => of_worker(error),
+            fills::FillError::Mark { source, .. } => of_cluster(source, Phase::Writing),
+        },
         RestoreError::Interrupted => Exit::Interrupted,
     }
 }
@@ -195,10 +218,7 @@ fn of_copy(error: &CopyDirectoryError) -> Exit {
     match error {
         CopyDirectoryError::Refused(_) => Exit::Refused,
         CopyDirectoryError::UseStore(error) | CopyDirectoryError::Seal { source: error, .. } => of_store(error),
-        CopyDirectoryError::Copy { source, .. } => match source {
-            CopyError::Store(error) => of_store(error),
-            CopyError::ReadDirectory { .. } | CopyError::MakeTree { .. } => Exit::Failed,
-        },
+        CopyDirectoryError::Copy { source, .. } => of_engine_copy(source),
     }
 }
 
@@ -206,12 +226,37 @@ fn of_extract(error: &ExtractError) -> Exit {
     match error {
         ExtractError::Open(error) => of_store(error),
         ExtractError::Refused(_) => Exit::Refused,
-        ExtractError::Fill { source, .. } => match source {
-            FillError::Refused(_) => Exit::Refused,
-            FillError::Read { source, .. } => of_store(source),
-            FillError::ReadTree { .. } => Exit::Damaged,
-            FillError::Write { .. } => Exit::Failed,
-        },
+        ExtractError::Fill { source, .. } => of_engine_fill(source),
+    }
+}
+
+fn of_engine_copy(error: &CopyError) -> Exit {
+    match error {
+        CopyError::Store(error) => of_store(error),
+        CopyError::ReadDirectory { .. } | CopyError::MakeTree { .. } => Exit::Failed,
+    }
+}
+
+fn of_engine_fill(error: &FillError) -> Exit {
+    match error {
+        FillError::Refused(_) => Exit::Refused,
+        FillError::Read { source, .. } => of_store(source),
+        FillError::ReadTree { .. } => Exit::Damaged,
+        FillError::Write { .. } => Exit::Failed,
+    }
+}
+
+/// A worker's own exit code counts, as far as it tells what to do.
+fn of_worker(error: &WorkerError) -> Exit {
+    match error {
+        WorkerError::HandOver { source, .. } => of_store(source),
+        WorkerError::Unreachable { .. } => Exit::Refused,
+        WorkerError::Talk { source, .. } => of_cluster(source, Phase::Writing),
+        WorkerError::Start { .. } | WorkerError::End { .. } => Exit::TimedOut,
+        WorkerError::Work { exit_code, .. } => {
+            let told = [Exit::NoSuchBackup, Exit::Damaged, Exit::Unreachable, Exit::TimedOut];
+            told.into_iter().find(|exit| Some(*exit as i32) == *exit_code).unwrap_or(Exit::Failed)
+        }
     }
 }
 

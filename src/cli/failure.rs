@@ -50,6 +50,7 @@ fn refusals(failure: &Failure) -> &[Refusal] {
     match failure {
         Failure::Backup(BackupError::Refused(refusals))
         | Failure::Restore(RestoreError::Refused(refusals))
+        | Failure::FillVolume(FillError::Refused(refusals))
         | Failure::Copy(CopyDirectoryError::Refused(refusals))
         | Failure::Extract(
             ExtractError::Refused(refusals) | ExtractError::Fill { source: FillError::Refused(refusals), .. },

@@ -20,6 +20,8 @@ mod show;
 mod telemetry;
 mod termination;
 mod verify;
+mod volume;
+mod workers;
 
 use std::io::Write;
 
@@ -81,6 +83,9 @@ enum Command {
     /// Print a CronJob that takes backups, with all it needs, for: kubectl apply -f -
     #[command(after_help = exit::help())]
     Cronjob(cronjob::Args),
+    /// The program of the Jobs that copy volumes
+    #[command(hide = true, after_help = exit::help())]
+    Volume(volume::Args),
     /// Print the completion script of a shell
     #[command(after_help = exit::help())]
     Completion(generate::CompletionArgs),
@@ -95,6 +100,7 @@ impl Command {
         match self {
             Self::Backup(args) => args.termination.clone(),
             Self::Restore(args) => args.termination.clone(),
+            Self::Volume(args) => args.termination().clone(),
             _ => TerminationLog::default(),
         }
     }
@@ -114,6 +120,7 @@ pub async fn run(args: Args) -> Exit {
         Command::Show(args) => (show::run(&args).await, args.output),
         Command::Restore(args) => (restore::run(&args).await, args.output),
         Command::Verify(args) => (verify::run(&args).await, args.output),
+        Command::Volume(args) => (volume::run(&args).await, OutputFormat::Table),
         Command::Rbac(args) => (rbac::run(&args), OutputFormat::Table),
         Command::Cronjob(args) => (cronjob::run(&args), OutputFormat::Table),
         Command::Completion(args) => (generate::completion(&args), OutputFormat::Table),

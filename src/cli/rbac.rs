@@ -3,8 +3,9 @@
 use clap::ValueEnum;
 
 use super::options::manifest_format;
+use super::workers::Volumes;
 use super::{Exit, Failure, print};
-use crate::access::{self, Account};
+use crate::access::{self, Account, Copies};
 use crate::report::{Manifest, OutputFormat, manifests, roles, service_account};
 
 #[derive(Debug, clap::Args)]
@@ -15,6 +16,9 @@ pub(super) struct Args {
     /// Only this namespace; may be repeated [default: the whole cluster]
     #[arg(short, long, env = "PROMSAFE_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
     namespace: Vec<String>,
+    /// How volumes are saved or brought back; with copy and both also what their Jobs need
+    #[arg(long, env = "PROMSAFE_VOLUMES", value_enum, default_value = "snapshot")]
+    volumes: Volumes,
     /// Service account that promsafe runs as [default: promsafe-backup, promsafe-restore or promsafe-doctor]
     #[arg(long, env = "PROMSAFE_SERVICE_ACCOUNT", value_name = "NAME")]
     service_account: Option<String>,
@@ -50,23 +54,24 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let run = access::Run::from(args.run);
     let name = args.service_account.clone().unwrap_or_else(|| Account::of(run).name);
     let account = Account { name, namespace: args.service_account_namespace.clone() };
-    print(&manifests(&documents(run, &args.namespace, &account), args.output)?)?;
+    print(&manifests(&documents(run, &args.namespace, &account, args.volumes.copies()), args.output)?)?;
     Ok(Exit::Done)
 }
 
 /// The service account with its roles and bindings.
-fn documents(run: access::Run, namespaces: &[String], account: &Account) -> Vec<Manifest> {
+fn documents(run: access::Run, namespaces: &[String], account: &Account, copies: Copies) -> Vec<Manifest> {
     let mut all = vec![service_account(account, &[])];
-    all[0].comment = about(run, namespaces, account);
-    all.extend(roles(run, namespaces, account));
+    all[0].comment = about(run, namespaces, account, copies);
+    all.extend(roles(run, namespaces, account, copies));
     all
 }
 
-fn about(run: access::Run, namespaces: &[String], account: &Account) -> String {
+fn about(run: access::Run, namespaces: &[String], account: &Account, copies: Copies) -> String {
     let (name, home) = (run.name(), &account.namespace);
     let limited = namespaces.iter().fold(String::new(), |limited, namespace| limited + " -n " + namespace);
+    let volumes = if copies == Copies::Allowed { " --volumes copy" } else { "" };
     let mut text = format!(
-        "Printed by: promsafe rbac {name}{limited}\n\
+        "Printed by: promsafe rbac {name}{limited}{volumes}\n\
          Namespace {home} has to be there: kubectl create namespace {home}"
     );
     if run == access::Run::Restore && !namespaces.is_empty() {
@@ -99,6 +104,8 @@ mod tests {
         (before Kubernetes 1.35) and `nodes/proxy`, and with them every pod.\n\
         - Whoever may restore rules what they restore. Bind that role for as long as a restore takes. With `-n` its \
         namespaces have to be there before, as Roles live in them.\n\
+        - `--volumes copy` adds what copies of volumes need (*only for copies* below): whoever may make Jobs and Secrets in a \
+        namespace can do what any pod there can, so the roles have it only when it is asked for.\n\
         - A missing permission is refused before anything is written (exit code 4), with verb, resource, namespace and reason.\n\n\
         A role says nothing twice: what a rule on everything grants is left out of the others. \
         Where: *captured* are the namespaces that are saved or restored (without `-n` all), *own* is promsafe's own.\n\n\
@@ -137,7 +144,7 @@ mod tests {
     #[test]
     fn docs_deploy_rbac_files_are_what_the_command_prints() {
         for run in access::Run::ALL {
-            let text = manifests(&documents(run, &[], &Account::of(run)), OutputFormat::Yaml).unwrap();
+            let text = manifests(&documents(run, &[], &Account::of(run), Copies::Left), OutputFormat::Yaml).unwrap();
             crate::cli::options::hold_file(&Path::new("deploy").join(format!("rbac-{}.yaml", run.name())), &text);
         }
     }

@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+use futures::TryFutureExt;
+
 use super::options::{ClusterOptions, StoreArgs, duration, output_format, unique};
 use super::run_lock::{LockArgs, under};
 use super::telemetry::MetricsArgs;
 use super::termination::TerminationLog;
-use super::{Exit, Failure, print, until_interrupted};
+use super::workers::WorkerArgs;
+use super::{Exit, Failure, interrupted, print, until_interrupted};
+use crate::fill::{Head, OnDamage};
 use crate::metrics;
 use crate::model::{Reporter, Timeouts};
-use crate::plan::{ClusterScoped, Decision, RestoreRequest};
+use crate::plan::{ClusterScoped, Decision, RestoreRequest, VolumeSource};
 use crate::report::{OutputFormat, planned, restored};
 use crate::restore::{RestoreEnd, RestoreOutcome, Run, open, restore};
+use crate::worker::{WorkerSettings, Workers};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -27,6 +33,18 @@ pub(super) struct Args {
     /// Print what would be done and change nothing
     #[arg(long)]
     plan: bool,
+    /// Where the data of volumes comes from
+    #[arg(long, env = "PROMSAFE_FROM", value_enum, default_value = "auto")]
+    from: From,
+    /// Put claims of a storage class into another: OLD=NEW; may be repeated. Only copies fit into any class
+    #[arg(long, env = "PROMSAFE_STORAGE_CLASS", value_parser = renaming, value_delimiter = ',', value_name = "OLD=NEW")]
+    storage_class: Vec<(String, String)>,
+    /// Of copies, bring back the blocks alone, without what Prometheus had not written to a block yet
+    #[arg(long, env = "PROMSAFE_BLOCKS_ONLY")]
+    blocks_only: bool,
+    /// Of copies, leave out what is damaged, and name it, instead of failing
+    #[arg(long, env = "PROMSAFE_SKIP_DAMAGED")]
+    skip_damaged: bool,
     /// How long to wait for a VolumeSnapshot, such as 90s or 10m
     #[arg(long, env = "PROMSAFE_SNAPSHOT_TIMEOUT", value_parser = duration, default_value = "10m", value_name = "TIME")]
     snapshot_timeout: Duration,
@@ -42,6 +60,8 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) termination: TerminationLog,
     #[command(flatten)]
+    workers: WorkerArgs,
+    #[command(flatten)]
     lock: LockArgs,
     #[command(flatten)]
     metrics: MetricsArgs,
@@ -49,6 +69,24 @@ pub(super) struct Args {
     cluster: ClusterOptions,
     #[command(flatten)]
     store: StoreArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum From {
+    /// The snapshot when there is one and its driver is in the cluster, else the copy
+    Auto,
+    /// Snapshots
+    Snapshot,
+    /// Copies in the store
+    Copy,
+}
+
+/// Reads `OLD=NEW`.
+fn renaming(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((old, new)) if !old.is_empty() && !new.is_empty() => Ok((old.to_owned(), new.to_owned())),
+        _ => Err(format!("{text:?} is not OLD=NEW")),
+    }
 }
 
 pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
@@ -88,12 +126,24 @@ async fn bring_back(args: &Args, reporter: &dyn Reporter) -> Result<RestoreEnd, 
         cluster_scoped: if args.include_cluster_scoped { ClusterScoped::Include } else { ClusterScoped::Leave },
         namespaces: args.namespace.clone(),
         run: format!("{:04x}", unique()),
+        from: match args.from {
+            From::Auto => VolumeSource::Auto,
+            From::Snapshot => VolumeSource::Snapshot,
+            From::Copy => VolumeSource::Copy,
+        },
+        storage_classes: args.storage_class.iter().cloned().collect(),
+    };
+    let settings = WorkerSettings {
+        head: if args.blocks_only { Head::LeaveOut } else { Head::Include },
+        on_damage: if args.skip_damaged { OnDamage::Skip } else { OnDamage::Stop },
+        ..args.workers.settings()
     };
     let store = args.store.open(&timeouts).await?;
     let id = until_interrupted(store.resolve(&args.backup)).await?;
     let opened = until_interrupted(open(&store, &id, reporter)).await?;
     let cluster = args.cluster.connect(&timeouts).await?;
-    let run = |run| Box::pin(until_interrupted(restore(&cluster, opened, &request, run, &timeouts, reporter)));
+    let workers = Workers::new(&cluster, &store, &settings, &timeouts, reporter);
+    let run = |run| Box::pin(restore(&workers, opened, &request, run, interrupted()).map_err(Failure::from));
     if args.plan {
         return run(Run::PlanOnly).await;
     }
@@ -131,7 +181,7 @@ fn exit(outcome: &RestoreOutcome) -> Exit {
         return Exit::Damaged;
     }
     let not_as_saved = outcome.plan.count(|decision| matches!(decision, Decision::Kept(_) | Decision::Impossible(_)));
-    let beside = !outcome.housekeeping.problems.is_empty();
+    let beside = !outcome.housekeeping.problems.is_empty() || !outcome.applied.filled.problems.is_empty();
     let problems = beside || !outcome.applied.problems.is_empty() || !outcome.released.left.is_empty();
     let unproven = outcome.confirmation.as_ref().is_some_and(|confirmation| !confirmation.holds());
     if not_as_saved > 0 || problems || unproven { Exit::Problems } else { Exit::Done }

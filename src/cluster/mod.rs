@@ -8,6 +8,7 @@ mod list;
 mod login;
 mod path;
 mod pod;
+mod pod_log;
 mod portforward;
 mod proxy;
 mod request;

@@ -10,6 +10,7 @@ use super::leftover::Owners;
 use super::lister::LISTS_IN_FLIGHT;
 use super::{DiscoverError, Found, Lister};
 use crate::model::{DataVolume, GroupKind, Instance, ObjectKey};
+use crate::names::TEMPORARY_LABEL;
 use crate::quantity;
 
 #[derive(Default, Deserialize)]
@@ -136,7 +137,7 @@ fn named(key: &ObjectKey) -> (String, String) {
     (key.namespace.clone().unwrap_or_default(), key.name.clone())
 }
 
-/// Every claim of the captured namespaces that is not being deleted and not made for one pod alone.
+/// Every claim of the captured namespaces that is not being deleted and not made for one pod or one run alone.
 pub(super) async fn find(
     lister: &Lister<'_>,
     everything: &[Found],
@@ -160,7 +161,8 @@ async fn volume(
     instances: &[Instance],
 ) -> Result<Option<DataVolume>, DiscoverError> {
     let claim: Claim = found.pick()?;
-    if claim.metadata.deletion_timestamp.is_some() {
+    // One that a dead run left is removed, not saved.
+    if claim.metadata.deletion_timestamp.is_some() || claim.metadata.labels.contains_key(TEMPORARY_LABEL) {
         return Ok(None);
     }
     let namespace = found.key.namespace.clone().unwrap_or_default();

@@ -152,7 +152,11 @@ impl TargetDirectory {
             crate::model::TreeEntryKind::Directory => File::from(self.descend(&entry.path)?),
             _ => self.open(&entry.path)?,
         };
-        let owner = dress(&file, entry)?;
+        let owner = match dress(&file, entry) {
+            // The root of a volume belongs to whoever mounted it, and may be written to by its group.
+            Err(error) if entry.path.is_empty() && error.kind() == io::ErrorKind::PermissionDenied => Owner::AsWanted,
+            other => other?,
+        };
         fsync(&file)?;
         Ok(owner)
     }

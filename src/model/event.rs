@@ -39,8 +39,30 @@ pub enum Event {
         /// `created` or `deleted`.
         how: &'static str,
     },
+    /// How far the Jobs are that copy or fill volumes; repeated.
+    Volumes {
+        /// `copying` or `filling`.
+        doing: &'static str,
+        /// For how long already, in seconds.
+        for_seconds: u64,
+        /// All of them, those that wait and those that are done too.
+        volumes: Vec<VolumeProgress>,
+    },
     /// Something failed and the run goes on.
     Problem(Problem),
+}
+
+/// How far the Job of one volume is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct VolumeProgress {
+    /// `namespace/claim`.
+    pub volume: String,
+    /// What is known of it: `waiting`, `running`, `done`, or why its pod does not start.
+    pub state: String,
+    /// Bytes done.
+    pub done_bytes: u64,
+    /// Bytes there are, as far as that is known.
+    pub total_bytes: u64,
 }
 
 /// Who shows events: text on stderr, JSON lines, or nobody.

@@ -16,11 +16,12 @@ mod sha256;
 mod snapshot;
 mod timeouts;
 mod tree;
+mod worker;
 
 pub use backup_id::{BackupId, BackupIdError};
 pub use cluster::{ClusterIdentity, ServedKind, ServedKinds};
 pub use collector::{Collector, Decisions};
-pub use event::{Event, Reporter, Silent};
+pub use event::{Event, Reporter, Silent, VolumeProgress};
 pub use fingerprint::{BlockMeta, Fingerprint, Head, Probe};
 pub use housekeeping::Housekeeping;
 pub use inventory::{DataVolume, Instance, InstanceKind, Inventory, MissingReference, Operator};
@@ -33,3 +34,4 @@ pub use sha256::{Sha256, Sha256Error};
 pub use snapshot::SnapshotRecord;
 pub use timeouts::Timeouts;
 pub use tree::{PIECE_BYTES, TreeEntry, TreeEntryKind};
+pub use worker::{WorkerProgress, WorkerReport};

@@ -104,6 +104,14 @@ pub struct DirectorySource {
     pub path: String,
 }
 
+impl VolumeRecord {
+    /// When what was saved of it was cut.
+    pub fn cut_at(&self) -> Option<Timestamp> {
+        let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.cut_at);
+        snapshot.or_else(|| self.copy.as_ref().map(|copy| copy.cut_at))
+    }
+}
+
 impl BackupRecord {
     /// The oldest format that holds this backup.
     pub fn format(&self) -> u32 {

@@ -19,6 +19,12 @@ pub struct Timeouts {
     pub instance_ready: Duration,
     /// A Prometheus from available until it has told all that the proof asks, the write-ahead log replayed.
     pub prometheus_answer: Duration,
+    /// A Job from its creation until its pod runs: the volume is made and attached meanwhile.
+    pub job_started: Duration,
+    /// A pod from the first failure to get its image until it is given up.
+    pub image_pulled: Duration,
+    /// What a run made for a while from its deletion until it is gone.
+    pub removed: Duration,
     /// The run lock without a sign of life from its holder: then the holder is dead. It is renewed three times as often.
     pub lease: Duration,
     /// At most between two looks at something awaited.
@@ -48,6 +54,9 @@ impl Default for Timeouts {
             established: Duration::from_mins(1),
             instance_ready: Duration::from_mins(15),
             prometheus_answer: Duration::from_mins(2),
+            job_started: Duration::from_mins(10),
+            image_pulled: Duration::from_mins(1),
+            removed: Duration::from_mins(1),
             lease: Duration::from_secs(30),
             poll: Duration::from_millis(200),
         }

@@ -5,22 +5,54 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ClusterScoped, RestoreRequest, Target};
+use super::{ClusterScoped, RestoreRequest, Target, VolumeSource};
 use crate::model::{BackupRecord, CapturedManifest, GroupKind, ObjectKey, Refusal, VolumeRecord};
 use crate::scope::{Facts, RULES, SNAPSHOT_GROUP};
+
+const CONTENT: GroupKind = GroupKind(SNAPSHOT_GROUP, "VolumeSnapshotContent");
 
 /// What a request means.
 pub(super) struct Chosen<'a> {
     /// Objects restored as they were saved.
     pub(super) objects: Vec<&'a CapturedManifest>,
-    /// Claims that come back from their snapshot, with the record of the volume.
-    pub(super) claims: Vec<(&'a CapturedManifest, &'a VolumeRecord)>,
+    /// Claims that come back with their data, with the record of the volume and where the data comes from.
+    pub(super) claims: Vec<(&'a CapturedManifest, &'a VolumeRecord, Source)>,
+    /// Claims whose data is not there in the way that was asked for.
+    unsaved: Vec<(&'a VolumeRecord, &'static str)>,
     /// Namespaces of the chosen objects.
     pub(super) namespaces: Vec<String>,
     /// Namespaces the backup holds objects of, asked for or not.
     held: BTreeSet<&'a str>,
     /// `(group, kind)` that chosen definitions define.
     defined: BTreeSet<(String, String)>,
+}
+
+/// Where the data of a claim comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Its snapshot.
+    Snapshot,
+    /// Its copy in the store.
+    Copy,
+}
+
+/// Where the data of a volume comes from; `None` when none was saved.
+///
+/// # Errors
+/// What to ask for instead, when it is not there in the way that was asked for.
+fn source(volume: &VolumeRecord, target: &Target, request: &RestoreRequest) -> Result<Option<Source>, &'static str> {
+    let usable = |driver: &String| target.drivers.contains(driver) && target.served.find(CONTENT).is_some();
+    let snapshot = volume.snapshot.as_ref().map(|snapshot| &snapshot.driver);
+    match (request.from, snapshot, &volume.copy) {
+        (_, None, None) => Ok(None),
+        (VolumeSource::Snapshot, Some(_), _) | (VolumeSource::Auto, Some(_), None) => Ok(Some(Source::Snapshot)),
+        (VolumeSource::Copy, _, Some(_)) | (VolumeSource::Auto, None, Some(_)) => Ok(Some(Source::Copy)),
+        (VolumeSource::Auto, Some(driver), Some(_)) => {
+            Ok(Some(if usable(driver) { Source::Snapshot } else { Source::Copy }))
+        }
+        (VolumeSource::Snapshot, None, Some(_)) => Err("copy"),
+        (VolumeSource::Copy, Some(_), None) => Err("snapshot"),
+    }
 }
 
 impl Chosen<'_> {
@@ -61,6 +93,7 @@ struct DefinitionNames {
 pub(super) fn choose<'a>(
     record: &'a BackupRecord,
     manifests: &'a [CapturedManifest],
+    target: &Target,
     request: &RestoreRequest,
 ) -> Chosen<'a> {
     let asked = |namespace: &String| request.namespaces.is_empty() || request.namespaces.contains(namespace);
@@ -79,21 +112,22 @@ pub(super) fn choose<'a>(
     let volumes: BTreeMap<(&str, &str), &VolumeRecord> = record
         .volumes
         .iter()
-        .filter(|volume| volume.snapshot.is_some())
         .map(|volume| ((volume.volume.namespace.as_str(), volume.volume.claim.as_str()), volume))
         .collect();
-    let mut claims = Vec::new();
+    let (mut claims, mut unsaved) = (Vec::new(), Vec::new());
     let mut touched = BTreeSet::new();
     for manifest in namespaced {
         let namespace = manifest.key.namespace.as_deref().unwrap_or_default();
         touched.insert(namespace.to_owned());
         let is_claim = manifest.key.is(GroupKind("", "PersistentVolumeClaim"));
-        match volumes.get(&(namespace, manifest.key.name.as_str())).filter(|_| is_claim) {
-            Some(volume) => claims.push((manifest, *volume)),
-            None => objects.push(manifest),
+        let volume = volumes.get(&(namespace, manifest.key.name.as_str())).filter(|_| is_claim);
+        match volume.map(|volume| (*volume, source(volume, target, request))) {
+            Some((volume, Ok(Some(source)))) => claims.push((manifest, volume, source)),
+            Some((volume, Err(instead))) => unsaved.push((volume, instead)),
+            Some((_, Ok(None))) | None => objects.push(manifest),
         }
     }
-    Chosen { objects, claims, namespaces: touched.into_iter().collect(), held, defined }
+    Chosen { objects, claims, unsaved, namespaces: touched.into_iter().collect(), held, defined }
 }
 
 /// The cluster-scoped objects that these namespaced ones need, by the rules that chose them for the backup.
@@ -151,7 +185,12 @@ pub(super) fn refusals(
             fix: format!("wait until it is gone (kubectl get namespace {namespace}), then run the same command again"),
         });
     }
-    if !chosen.claims.is_empty() {
+    refusals.extend(chosen.unsaved.iter().map(|(volume, instead)| Refusal {
+        object: format!("PersistentVolumeClaim {}", volume.volume.qualified_name()),
+        why: format!("backup {} holds only a {instead} of it", record.id),
+        fix: format!("--from {instead}, or leave --from away"),
+    }));
+    if chosen.claims.iter().any(|(.., source)| *source == Source::Snapshot) {
         refusals.extend(storage(target, chosen));
     }
     refusals
@@ -160,7 +199,7 @@ pub(super) fn refusals(
 /// Refuses when the target cannot turn snapshots into volumes.
 fn storage(target: &Target, chosen: &Chosen<'_>) -> Vec<Refusal> {
     let mut refusals = Vec::new();
-    if target.served.find(GroupKind(SNAPSHOT_GROUP, "VolumeSnapshotContent")).is_none() {
+    if target.served.find(CONTENT).is_none() {
         refusals.push(Refusal {
             object: "CustomResourceDefinition of VolumeSnapshotContent".to_owned(),
             why: format!("the cluster does not serve it ({SNAPSHOT_GROUP}/v1), so no snapshot can become a volume"),
@@ -170,7 +209,8 @@ fn storage(target: &Target, chosen: &Chosen<'_>) -> Vec<Refusal> {
     let needed: BTreeSet<&str> = chosen
         .claims
         .iter()
-        .filter_map(|(_, volume)| volume.snapshot.as_ref())
+        .filter(|(.., source)| *source == Source::Snapshot)
+        .filter_map(|(_, volume, _)| volume.snapshot.as_ref())
         .map(|snapshot| snapshot.driver.as_str())
         .collect();
     for driver in needed.into_iter().filter(|driver| !target.drivers.iter().any(|have| have == driver)) {

@@ -3,10 +3,12 @@
 //! Pure: no cluster, no clock.
 
 mod choose;
+mod copies;
 mod volumes;
 
 use std::collections::BTreeMap;
 
+pub use copies::{Fill, rename_classes};
 pub use volumes::is_this_claim;
 
 use crate::model::{BackupId, BackupRecord, CapturedManifest, GroupKind, ObjectKey, Refusal, ServedKinds};
@@ -29,8 +31,24 @@ pub struct RestoreRequest {
     pub cluster_scoped: ClusterScoped,
     /// Namespaces to restore; empty means all of the backup.
     pub namespaces: Vec<String>,
-    /// Short text that no earlier run had: names of snapshot objects carry it.
+    /// Short text that no earlier run had: names of snapshot objects and Jobs carry it.
     pub run: String,
+    /// Where the data of volumes comes from.
+    pub from: VolumeSource,
+    /// New names of storage classes by their old ones.
+    pub storage_classes: BTreeMap<String, String>,
+}
+
+/// Where the data of volumes comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum VolumeSource {
+    /// The snapshot when there is one and its driver is in the cluster, else the copy.
+    #[default]
+    Auto,
+    /// Snapshots.
+    Snapshot,
+    /// Copies in the store.
+    Copy,
 }
 
 /// What the target cluster holds of what the backup holds.
@@ -42,6 +60,8 @@ pub struct Target {
     pub existing: BTreeMap<ObjectKey, CapturedManifest>,
     /// CSI drivers it has (`CSIDriver` objects), of those the backup needs.
     pub drivers: Vec<String>,
+    /// Storage classes it has, of those the request names.
+    pub storage_classes: Vec<String>,
     /// Namespaces being deleted, with what their conditions say.
     pub terminating: BTreeMap<String, String>,
 }
@@ -82,6 +102,8 @@ pub struct StagePlan {
 pub struct RestorePlan {
     /// The backup.
     pub backup: BackupId,
+    /// Short text that no earlier run had.
+    pub run: String,
     /// Stages in order; empty ones are left out.
     pub stages: Vec<StagePlan>,
     /// Why it must not be executed; empty when it may.
@@ -90,6 +112,8 @@ pub struct RestorePlan {
     pub namespaces: Vec<String>,
     /// Claims that come back from snapshots: `(namespace, claim)`.
     pub restored_claims: Vec<(String, String)>,
+    /// Claims that come back from copies.
+    pub fills: Vec<Fill>,
     /// Snapshot objects it creates for a while, removed once the claims are bound.
     pub transient: Vec<ObjectKey>,
 }
@@ -121,7 +145,7 @@ pub fn plan(
     target: &Target,
     request: &RestoreRequest,
 ) -> Result<RestorePlan, SanitiseError> {
-    let chosen = choose::choose(record, manifests, request);
+    let chosen = choose::choose(record, manifests, target, request);
     let mut refusals = choose::refusals(record, target, request, &chosen);
     let mut steps = Vec::new();
     for manifest in &chosen.objects {
@@ -134,12 +158,17 @@ pub fn plan(
     let from_snapshots = volumes::plan(record, &chosen, target, request)?;
     refusals.extend(from_snapshots.refusals);
     steps.extend(from_snapshots.steps);
+    let from_copies = copies::plan(record, &chosen, target, request)?;
+    refusals.extend(from_copies.refusals);
+    steps.extend(from_copies.steps);
     Ok(RestorePlan {
         backup: record.id.clone(),
+        run: request.run.clone(),
         stages: staged(steps),
         refusals,
         namespaces: chosen.namespaces,
         restored_claims: from_snapshots.claims,
+        fills: from_copies.fills,
         transient: from_snapshots.transient,
     })
 }

@@ -6,10 +6,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::choose::Chosen;
+use super::choose::{Chosen, Source};
 use super::{Decision, RestoreRequest, Step, Target};
 use crate::model::{BackupRecord, CapturedManifest, DataVolume, GroupKind, ObjectKey, Refusal, SnapshotRecord};
-use crate::names::{self, SNAPSHOT_API, content_key, snapshot_key};
+use crate::names::{self, FILLED_ANNOTATION, RESTORED_FROM_ANNOTATION, SNAPSHOT_API, content_key, snapshot_key};
 use crate::quantity;
 use crate::sanitise::{RestorableManifest, SanitiseError};
 use crate::scope::SNAPSHOT_GROUP;
@@ -30,11 +30,11 @@ pub(super) fn plan(
     request: &RestoreRequest,
 ) -> Result<FromSnapshots, SanitiseError> {
     let mut all = FromSnapshots::default();
-    for (manifest, volume) in &chosen.claims {
-        let Some(snapshot) = &volume.snapshot else { continue };
+    for (manifest, volume, source) in &chosen.claims {
+        let (Some(snapshot), Source::Snapshot) = (&volume.snapshot, source) else { continue };
         all.claims.push((volume.volume.namespace.clone(), volume.volume.claim.clone()));
         if let Some(existing) = target.existing.get(&manifest.key) {
-            match why_blocked(record, existing, &volume.volume) {
+            match why_blocked(record, existing, &volume.volume).or_else(|| half_filled(existing)) {
                 Some(refusal) => all.refusals.push(refusal),
                 None => all.steps.push(Step {
                     manifest: RestorableManifest::from_captured(manifest)?,
@@ -59,7 +59,7 @@ pub(super) fn plan(
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Claim {
+pub(super) struct Claim {
     metadata: Metadata,
     spec: ClaimSpec,
 }
@@ -68,6 +68,7 @@ struct Claim {
 #[serde(rename_all = "camelCase", default)]
 struct Metadata {
     uid: String,
+    annotations: std::collections::BTreeMap<String, String>,
     creation_timestamp: Option<String>,
     deletion_timestamp: Option<String>,
     labels: std::collections::BTreeMap<String, String>,
@@ -85,9 +86,23 @@ struct DataSource {
     name: String,
 }
 
+impl Claim {
+    /// The backup from whose copy it was begun to be filled, when that never came to its end.
+    pub(super) fn unfilled_from(&self) -> Option<&str> {
+        let annotations = &self.metadata.annotations;
+        let filled = annotations.contains_key(FILLED_ANNOTATION);
+        annotations.get(RESTORED_FROM_ANNOTATION).map(String::as_str).filter(|_| !filled)
+    }
+}
+
+/// What there is to know of an existing claim.
+pub(super) fn claim_of(existing: &CapturedManifest) -> Claim {
+    existing.pick().unwrap_or_default()
+}
+
 /// Why an existing claim blocks the restore; `None` when it is the one that was saved, or came from this backup.
-fn why_blocked(record: &BackupRecord, existing: &CapturedManifest, volume: &DataVolume) -> Option<Refusal> {
-    let claim: Claim = existing.pick().unwrap_or_default();
+pub(super) fn why_blocked(record: &BackupRecord, existing: &CapturedManifest, volume: &DataVolume) -> Option<Refusal> {
+    let claim = claim_of(existing);
     let key = &existing.key;
     if claim.metadata.deletion_timestamp.is_some() {
         return Some(Refusal {
@@ -97,7 +112,8 @@ fn why_blocked(record: &BackupRecord, existing: &CapturedManifest, volume: &Data
         });
     }
     let restored = claim.spec.data_source.is_some_and(|s| s.name.starts_with(&names::restored_prefix(&record.id)));
-    if restored || claim.metadata.uid == volume.uid {
+    let filled = claim.metadata.annotations.get(RESTORED_FROM_ANNOTATION).is_some_and(|id| id == record.id.as_str());
+    if restored || filled || claim.metadata.uid == volume.uid {
         return None;
     }
     let since = claim.metadata.creation_timestamp.map_or_else(String::new, |at| format!(" since {at}"));
@@ -115,10 +131,24 @@ fn why_blocked(record: &BackupRecord, existing: &CapturedManifest, volume: &Data
     })
 }
 
-/// Whether an object that is there is the claim this run made: it names the same data source, whose name no other run has.
-/// Sanitised text cannot tell, since a data source is stripped from it.
+/// Why a claim that is filled from a copy cannot come back from a snapshot.
+fn half_filled(existing: &CapturedManifest) -> Option<Refusal> {
+    let id = claim_of(existing).unfilled_from()?.to_owned();
+    Some(Refusal {
+        object: existing.key.to_string(),
+        why: format!("is half filled from the copy in backup {id}, by a restore that did not end"),
+        fix: "--from copy goes on with it".to_owned(),
+    })
+}
+
+/// Whether an object that is there is the claim this run made: it names the same data source, whose name no other run has,
+/// or the same backup that it is to be filled from. Sanitised text cannot tell, since both are stripped from it.
 pub fn is_this_claim(wanted: &RestorableManifest, there: &str) -> bool {
-    let source = |json: &str| Some(serde_json::from_str::<Claim>(json).ok()?.spec.data_source?.name);
+    let source = |json: &str| {
+        let claim = serde_json::from_str::<Claim>(json).ok()?;
+        let copy = claim.metadata.annotations.get(RESTORED_FROM_ANNOTATION).cloned();
+        claim.spec.data_source.map(|source| source.name).or(copy)
+    };
     let wanted = source(wanted.json());
     wanted.is_some() && wanted == source(there)
 }
@@ -175,15 +205,22 @@ fn claim(
     snapshot: &SnapshotRecord,
     name: &str,
 ) -> Result<RestorableManifest, SanitiseError> {
+    let mut json = grown(manifest, volume, snapshot.restore_size_bytes)?;
+    json["spec"]["dataSource"] = json!({"apiGroup": SNAPSHOT_GROUP, "kind": "VolumeSnapshot", "name": name});
+    let api_version = json["apiVersion"].as_str().unwrap_or("v1").to_owned();
+    Ok(RestorableManifest::made(manifest.key.clone(), api_version, &json))
+}
+
+/// The saved claim, large enough for what it held and for so much.
+pub(super) fn grown(manifest: &CapturedManifest, volume: &DataVolume, bytes: u64) -> Result<Value, SanitiseError> {
     let saved = RestorableManifest::from_captured(manifest)?;
     let mut json: Value = serde_json::from_str(saved.json()).unwrap_or_default();
-    json["spec"]["dataSource"] = json!({"apiGroup": SNAPSHOT_GROUP, "kind": "VolumeSnapshot", "name": name});
-    let size = volume.requested_bytes.max(volume.capacity_bytes).max(snapshot.restore_size_bytes);
+    let size = volume.requested_bytes.max(volume.capacity_bytes).max(bytes);
     let requested = json.pointer("/spec/resources/requests/storage").and_then(Value::as_str).and_then(quantity::bytes);
     if requested != Some(size) {
         json["spec"]["resources"]["requests"]["storage"] = json!(size.to_string());
     }
-    Ok(RestorableManifest::made(saved.key().clone(), saved.api_version().to_owned(), &json))
+    Ok(json)
 }
 
 #[cfg(test)]

@@ -10,14 +10,31 @@ use crate::model::{DataVolume, GroupKind, InstanceKind, Inventory, Refusal, Serv
 use crate::plan::RestorePlan;
 use crate::scope::SNAPSHOT_GROUP;
 use crate::snapshots::Wanted;
+use crate::store::Store;
 
 /// What is saved of a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VolumeMode {
     /// A CSI `VolumeSnapshot`.
     Snapshot,
+    /// A copy of its files in the store; the snapshot it is made from goes again.
+    Copy,
+    /// Both.
+    Both,
     /// Nothing: objects only.
     None,
+}
+
+impl VolumeMode {
+    /// Whether snapshots are taken, if only for a while.
+    pub fn snapshots(self) -> bool {
+        self != Self::None
+    }
+
+    /// Whether files are copied to the store.
+    pub fn copies(self) -> bool {
+        matches!(self, Self::Copy | Self::Both)
+    }
 }
 
 /// The cluster could not be asked.
@@ -37,6 +54,7 @@ pub struct PreflightError {
 /// When the cluster cannot be asked.
 pub async fn backup(
     cluster: &Cluster,
+    store: &Store,
     inventory: &Inventory,
     served: &ServedKinds,
     mode: VolumeMode,
@@ -44,13 +62,15 @@ pub async fn backup(
     if inventory.objects == inventory.cluster_scoped_objects {
         return Ok(Err(vec![nothing_found()]));
     }
-    let snapshots = mode == VolumeMode::Snapshot && !inventory.volumes.is_empty();
+    let snapshots = mode.snapshots() && !inventory.volumes.is_empty();
+    let copies = mode.copies() && snapshots;
     let mut refusals = if snapshots { snapshot_api(served) } else { Vec::new() };
     if !refusals.is_empty() {
         return Ok(Err(refusals));
     }
     let mut needs = vec![Need::Named];
     needs.extend(snapshots.then_some(Need::Snapshots));
+    needs.extend(copies.then_some(Need::Copy));
     needs.extend(asks_prometheus(inventory).then_some(Need::Fingerprint));
     let at = Where { captured: &inventory.namespaces, own: None };
     let is_served = |needed: &access::Needed| {
@@ -66,6 +86,10 @@ pub async fn backup(
             Err(refusal) => refusals.push(refusal),
         }
     }
+    if copies {
+        refusals.extend(out_of_reach(store));
+        refusals.extend(block_volumes(cluster, &inventory.volumes).await?);
+    }
     refusals.extend(forbidden);
     Ok(if refusals.is_empty() { Ok(wanted) } else { Err(refusals) })
 }
@@ -78,8 +102,62 @@ fn asks_prometheus(inventory: &Inventory) -> bool {
 ///
 /// # Errors
 /// When the cluster cannot be asked.
-pub async fn restore(cluster: &Cluster, plan: &RestorePlan) -> Result<Vec<Refusal>, PreflightError> {
-    permissions::forbidden(cluster, permissions::of_plan(plan)).await
+pub async fn restore(cluster: &Cluster, store: &Store, plan: &RestorePlan) -> Result<Vec<Refusal>, PreflightError> {
+    let mut refusals = permissions::forbidden(cluster, permissions::of_plan(plan)).await?;
+    if plan.fills.iter().any(|fill| !fill.done) {
+        refusals.extend(out_of_reach(store));
+    }
+    Ok(refusals)
+}
+
+/// Why no Job can use the store, if so: it runs on some node, and not on this machine.
+fn out_of_reach(store: &Store) -> Option<Refusal> {
+    let refused = |why: &str| Refusal {
+        object: format!("store {}", store.url()),
+        why: why.to_owned(),
+        fix: "name a store that pods of the cluster reach: --store s3://BUCKET/PREFIX with --s3-endpoint".to_owned(),
+    };
+    let Some(remote) = store.remote() else {
+        return Some(refused(
+            "is a directory of this machine, and the Jobs that copy volumes run on the nodes of the cluster",
+        ));
+    };
+    let host = remote.endpoint.split("://").nth(1).unwrap_or_default();
+    let local = ["localhost", "127.", "[::1]"].iter().any(|local| host.starts_with(local));
+    local.then(|| {
+        refused("is at an address of this machine alone, where the Jobs that copy volumes would find themselves")
+    })
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Claim {
+    spec: ClaimSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ClaimSpec {
+    volume_mode: Option<String>,
+}
+
+/// Refuses volumes without a file system: there are no files to copy.
+async fn block_volumes(cluster: &Cluster, volumes: &[DataVolume]) -> Result<Vec<Refusal>, PreflightError> {
+    let mut refusals = Vec::new();
+    for volume in volumes {
+        let key = crate::names::claim_key(&volume.namespace, &volume.claim);
+        let text = cluster.get(&key, "v1").await;
+        let text = text.map_err(|source| PreflightError { what: key.to_string(), source })?.unwrap_or_default();
+        let mode = serde_json::from_str::<Claim>(&text).unwrap_or_default().spec.volume_mode;
+        if mode.as_deref() == Some("Block") {
+            refusals.push(Refusal {
+                object: key.to_string(),
+                why: "is a block volume: it has no files that could be copied".to_owned(),
+                fix: "promsafe backup --volumes snapshot saves it as a snapshot".to_owned(),
+            });
+        }
+    }
+    Ok(refusals)
 }
 
 fn nothing_found() -> Refusal {

@@ -12,6 +12,7 @@ use crate::cluster::{Access, Cluster};
 use crate::model::{GroupKind, ObjectKey, Refusal};
 use crate::plan::{Decision, RestorePlan};
 use crate::sanitise::RestorableManifest;
+use crate::scope::SNAPSHOT_GROUP;
 
 /// Access reviews in flight at once.
 const REVIEWS_IN_FLIGHT: usize = 16;
@@ -51,16 +52,18 @@ impl From<Needed> for Access {
 pub(super) fn of_plan(plan: &RestorePlan) -> Vec<Asked> {
     let mut needs = Vec::new();
     needs.extend((!plan.restored_claims.is_empty()).then_some(Need::Snapshots));
+    needs.extend(plan.fills.iter().any(|fill| !fill.done).then_some(Need::Copy));
+    let volumes = !plan.restored_claims.is_empty() || !plan.fills.is_empty();
     let kinds: BTreeSet<(&str, &str)> =
         plan.steps().map(|step| step.manifest.key()).map(|key| (key.group.as_str(), key.kind.as_str())).collect();
     let prometheus = kinds.contains(&("monitoring.coreos.com", "Prometheus"));
-    needs.extend((prometheus && !plan.restored_claims.is_empty()).then_some(Need::Fingerprint));
+    needs.extend((prometheus && volumes).then_some(Need::Fingerprint));
     let behind_services = ["admissionregistration.k8s.io", "apiregistration.k8s.io"];
     needs.extend(kinds.iter().any(|(group, _)| behind_services.contains(group)).then_some(Need::Endpoints));
     let at = Where { captured: &plan.namespaces, own: None };
     let mut asked: BTreeSet<Asked> = access::accesses(Run::Restore, &needs, at)
         // A snapshot's own creates are in the plan, in the namespaces that have claims.
-        .filter(|needed| needed.verb != "create" || needed.subresource.is_some())
+        .filter(|needed| needed.verb != "create" || needed.subresource.is_some() || needed.group != SNAPSHOT_GROUP)
         .map(Asked::from)
         .collect();
     let created = plan.steps().filter(|step| step.decision == Decision::Create).map(|step| &step.manifest);

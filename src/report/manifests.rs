@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::{OutputFormat, PrintError};
-use crate::access::{self, Account, Role, RoleRule, Run};
+use crate::access::{self, Account, Copies, Role, RoleRule, Run};
 
 /// Longest line of a comment.
 const WIDTH: usize = 118;
@@ -110,8 +110,8 @@ pub fn service_account(account: &Account, annotations: &[(String, String)]) -> M
 }
 
 /// The roles of a run and their bindings.
-pub fn roles(run: Run, namespaces: &[String], account: &Account) -> Vec<Manifest> {
-    access::roles(run, namespaces, account)
+pub fn roles(run: Run, namespaces: &[String], account: &Account, copies: Copies) -> Vec<Manifest> {
+    access::roles(run, namespaces, account, copies)
         .into_iter()
         .flat_map(|role| [role_of(&role), binding(&role, account)])
         .collect()

@@ -8,6 +8,7 @@ mod table;
 mod text;
 mod verified;
 mod views;
+mod volumes;
 
 use std::str::FromStr;
 

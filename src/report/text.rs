@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::copies::{copies, data_size, source};
 use super::table::table;
+use super::volumes;
 use crate::backup::BackupOutcome;
 use crate::explain::Answer;
 use crate::list::Listing;
@@ -13,6 +14,7 @@ use crate::model::{
     BackupRecord, DataVolume, Decisions, Housekeeping, Instance, Inventory, MissingReference, ObjectKey, Operator,
     Problem, VolumeRecord,
 };
+use crate::order::Barrier;
 use crate::plan::{Decision, RestorePlan};
 use crate::proof::{Confirmation, gap_in_words};
 use crate::quantity::human;
@@ -112,8 +114,10 @@ pub(super) fn backup(outcome: &BackupOutcome, store: &str) -> String {
     lines.extend(problems(&outcome.problems));
     lines.extend(housekeeping(&outcome.housekeeping));
     let bytes = record.files.iter().map(|file| file.bytes).sum();
+    let copied = record.volumes.iter().any(|volume| volume.copy.is_some());
+    let copying = if copied { format!(", {:.1}s copying", outcome.copies_took.as_secs_f64()) } else { String::new() };
     lines.push(format!(
-        "SAVED      {}  {}  in {:.1}s (of which {:.1}s waiting for snapshots)  {store}",
+        "SAVED      {}  {}  in {:.1}s (of which {:.1}s waiting for snapshots{copying})  {store}",
         record.id,
         human(bytes),
         outcome.took.as_secs_f64(),
@@ -125,9 +129,7 @@ pub(super) fn backup(outcome: &BackupOutcome, store: &str) -> String {
 /// What a backup holds, as `backup` and `show` print it.
 fn contents(record: &BackupRecord) -> Vec<String> {
     let mut lines = found(&record.instances, &record.operators);
-    if !record.volumes.is_empty() {
-        lines.push(table(&["VOLUME", "SNAPSHOT", "READY", "SIZE", "RESULT"], record.volumes.iter().map(volume)));
-    }
+    lines.extend(volumes::lines(record));
     lines.extend(copies(record));
     let left_out: u64 = record.left_out.values().sum();
     lines.push(format!(
@@ -142,34 +144,13 @@ fn contents(record: &BackupRecord) -> Vec<String> {
     lines
 }
 
-fn volume(record: &VolumeRecord) -> Vec<String> {
-    let name = record.volume.qualified_name();
-    let leftover = record.volume.leftover_of.as_ref().map_or_else(String::new, |of| format!("; leftover of {of}"));
-    match &record.snapshot {
-        Some(snapshot) => vec![
-            name,
-            format!("{} ({})", snapshot.snapshot_handle, snapshot.driver),
-            format!("{:.1}s", std::time::Duration::from_millis(snapshot.ready_after_ms).as_secs_f64()),
-            human(snapshot.restore_size_bytes),
-            format!("ok, cut {}{leftover}", utc(snapshot.cut_at)),
-        ],
-        None => vec![
-            name,
-            "none".to_owned(),
-            "-".to_owned(),
-            human(record.volume.capacity_bytes),
-            if record.copy.is_some() { "copied, see below" } else { "not saved (--volumes none)" }.to_owned(),
-        ],
-    }
-}
-
 /// Blocks, span and skew of the replicas.
 fn history(record: &BackupRecord) -> Option<String> {
     let blocks: usize = record.fingerprints.iter().map(|fingerprint| fingerprint.blocks.len()).sum();
     let samples: u64 = record.fingerprints.iter().flat_map(|f| &f.blocks).map(|block| block.samples).sum();
     let newest = record.fingerprints.iter().map(|f| f.head.max_time_ms).max()?;
     let oldest = record.fingerprints.iter().flat_map(|f| &f.blocks).map(|b| b.min_time_ms).min().unwrap_or(newest);
-    let cuts = || record.volumes.iter().filter_map(|volume| volume.snapshot.as_ref()).map(|snapshot| snapshot.cut_at);
+    let cuts = || record.volumes.iter().filter_map(VolumeRecord::cut_at);
     let skew = match (cuts().min(), cuts().max()) {
         (Some(first), Some(last)) => format!(", volumes cut {:.1}s apart", last.duration_since(first).as_secs_f64()),
         _ => String::new(),
@@ -194,7 +175,7 @@ fn housekeeping(housekeeping: &Housekeeping) -> Vec<String> {
         .extend(housekeeping.took_over.iter().map(|holder| format!("LOCK       taken over from a dead run: {holder}")));
     if !housekeeping.swept.is_empty() {
         let count = housekeeping.swept.len();
-        lines.push(format!("SWEPT      {count} snapshot objects that dead runs left, deletion asked for:"));
+        lines.push(format!("SWEPT      {count} objects that dead runs left, deletion asked for:"));
         lines.extend(housekeeping.swept.iter().map(|object| format!("           {object}")));
     }
     lines.extend(problems(&housekeeping.problems));
@@ -280,6 +261,11 @@ pub(super) fn plan(plan: &RestorePlan) -> String {
             lines.push(format!("{}:", stage.stage.name));
             lines.extend(creates.iter().map(|object| format!("  create {object}")));
         }
+        if stage.stage.barrier == Barrier::ClaimsUsable {
+            lines.extend(plan.fills.iter().filter(|fill| !fill.done).map(|fill| {
+                format!("  fill   PersistentVolumeClaim {} from its copy, {}", fill.volume(), human(fill.copy.bytes))
+            }));
+        }
     }
     lines.extend(not_as_saved(plan));
     lines.push(format!(
@@ -319,7 +305,13 @@ pub(super) fn restore(outcome: &RestoreOutcome) -> String {
     let plan = &outcome.plan;
     let mut lines = not_as_saved(plan);
     lines.extend(problems(&outcome.applied.problems));
+    lines.extend(problems(&outcome.applied.filled.problems));
     lines.extend(housekeeping(&outcome.housekeeping));
+    let filled = outcome.applied.filled.volumes.iter();
+    lines.extend(filled.map(|(volume, report)| {
+        let notes = report.notes.iter().fold(String::new(), |notes, note| notes + "; " + note);
+        format!("FILLED     {volume}: {} files, {} verified{notes}", report.files, human(report.bytes))
+    }));
     for claim in &outcome.released.waiting_claims {
         lines.push(format!(
             "WAITING    claim {claim} is not bound until a pod mounts it; its snapshot objects stay until then \
@@ -342,7 +334,7 @@ pub(super) fn restore(outcome: &RestoreOutcome) -> String {
     ));
     match &outcome.confirmation {
         Some(confirmation) => lines.extend(proof(confirmation)),
-        None => lines.push("NO PROOF   nothing to prove: no Prometheus came back from a snapshot".to_owned()),
+        None => lines.push("NO PROOF   nothing to prove: no Prometheus came back with its data".to_owned()),
     }
     lines.join("\n")
 }

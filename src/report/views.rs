@@ -36,6 +36,7 @@ pub(super) fn backup(outcome: &BackupOutcome, store: &str) -> Value {
         "store": store,
         "took_ms": outcome.took.as_millis(),
         "snapshots_took_ms": outcome.snapshots_took.as_millis(),
+        "copies_took_ms": outcome.copies_took.as_millis(),
         "problems": outcome.problems,
         "housekeeping": outcome.housekeeping,
         "backup": outcome.record,
@@ -70,6 +71,9 @@ pub(super) fn plan(plan: &RestorePlan) -> Value {
         "backup": plan.backup,
         "refusals": plan.refusals,
         "stages": stages.collect::<Vec<_>>(),
+        "fills": plan.fills.iter().map(|fill| json!({
+            "volume": fill.volume(), "tree": fill.copy.tree, "bytes": fill.copy.bytes, "done": fill.done,
+        })).collect::<Vec<_>>(),
     })
 }
 
@@ -90,6 +94,11 @@ pub(super) fn restore(outcome: &RestoreOutcome) -> Value {
         "kept": kept.collect::<Vec<_>>(),
         "impossible": impossible.collect::<Vec<_>>(),
         "problems": outcome.applied.problems,
+        "filled": outcome.applied.filled.volumes.iter().map(|(volume, report)| json!({
+            "volume": volume, "tree": report.tree, "files": report.files, "bytes": report.bytes,
+            "written_bytes": report.sent_bytes, "notes": report.notes,
+        })).collect::<Vec<_>>(),
+        "fill_problems": outcome.applied.filled.problems,
         "housekeeping": outcome.housekeeping,
         "snapshot_objects_removed": outcome.released.removed,
         "snapshot_objects_left": outcome.released.left,

@@ -3,6 +3,7 @@
 use super::fields::{ANNOTATIONS, remove};
 use super::rule::{Kinds, Rule};
 use crate::model::GroupKind;
+use crate::names::{FILLED_ANNOTATION, RESTORED_FROM_ANNOTATION};
 
 const CLAIM: Kinds = Kinds::Only(&[GroupKind("", "PersistentVolumeClaim")]);
 
@@ -43,5 +44,11 @@ pub(super) const RULES: &[Rule] = &[
                 ],
             );
         },
+    },
+    Rule {
+        kinds: CLAIM,
+        what: "annotations promsafe/restored-from, promsafe/filled",
+        because: "they say what an earlier restore filled the claim with",
+        strip: |object| remove(object, ANNOTATIONS, &[RESTORED_FROM_ANNOTATION, FILLED_ANNOTATION]),
     },
 ];

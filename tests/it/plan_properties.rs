@@ -54,6 +54,7 @@ fn target() -> impl Strategy<Value = Target> {
             (manifest.key.clone(), CapturedManifest { json, ..manifest })
         });
         Target {
+            storage_classes: Vec::new(),
             served: served(&kinds),
             existing: existing.collect(),
             drivers: driver.into_iter().collect(),
@@ -65,6 +66,8 @@ fn target() -> impl Strategy<Value = Target> {
 fn request() -> impl Strategy<Value = RestoreRequest> {
     let namespaces = vec!["apps".to_owned(), "monitoring".to_owned(), "prometheus-operator".to_owned()];
     (any::<bool>(), subsequence(namespaces, 0..=3)).prop_map(|(include, namespaces)| RestoreRequest {
+        from: promsafe::plan::VolumeSource::Auto,
+        storage_classes: BTreeMap::new(),
         cluster_scoped: if include { ClusterScoped::Include } else { ClusterScoped::Leave },
         namespaces,
         run: "0000".to_owned(),

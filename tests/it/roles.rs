@@ -19,11 +19,12 @@ use crate::support::promsafe::{Ended, Promsafe};
 /// Where the accounts of these tests live.
 const HOME: &str = "promsafe";
 const NAMESPACES: [&str; 2] = ["monitoring", "apps"];
-const EVERY_NEED: [Need; 9] = [
+const EVERY_NEED: [Need; 10] = [
     Need::Reading,
     Need::Named,
     Need::Plan,
     Need::Snapshots,
+    Need::Copy,
     Need::Fingerprint,
     Need::Login,
     Need::Endpoints,
@@ -106,11 +107,11 @@ async fn control_plane() -> &'static ControlPlane {
     .await
 }
 
-/// What `promsafe rbac` prints for a run.
-async fn printed(run: Run, namespaces: &[&str], account: &str) -> Vec<Value> {
+/// What `promsafe rbac` prints for a run with volumes saved like this.
+async fn printed(run: Run, namespaces: &[&str], account: &str, volumes: &str) -> Vec<Value> {
     let limited = namespaces.iter().fold(String::new(), |line, namespace| format!("{line} -n {namespace}"));
     let line = format!(
-        "rbac {}{limited} --service-account {account} --service-account-namespace {HOME} --output json",
+        "rbac {}{limited} --volumes {volumes} --service-account {account} --service-account-namespace {HOME} --output json",
         run.name()
     );
     Promsafe::default().run(&line).await.with(0).json()["items"].as_array().unwrap().clone()
@@ -193,9 +194,9 @@ fn strings(list: &Value) -> Vec<String> {
 }
 
 /// An account with all that is printed.
-async fn whole(run: Run, namespaces: &[&str]) -> Holder {
-    let name = format!("whole-{}-{}", run.name(), namespaces.len());
-    let manifests = printed(run, namespaces, &name).await;
+async fn whole(run: Run, namespaces: &[&str], volumes: &str) -> Holder {
+    let name = format!("whole-{volumes}-{}-{}", run.name(), namespaces.len());
+    let manifests = printed(run, namespaces, &name, volumes).await;
     Holder::of(name, manifests).await
 }
 
@@ -207,7 +208,7 @@ const NEVER_MISSED: [&str; 5] = ["leases", "pods", "pods/portforward", "issuers"
 /// not asked for, without which a backup of namespaces goes on.
 async fn each_lacking_a_rule(run: Run, namespaces: &[&str]) -> Vec<Holder> {
     let mut holders = Vec::new();
-    for (at, role) in printed(run, namespaces, "x").await.iter().enumerate() {
+    for (at, role) in printed(run, namespaces, "x", "snapshot").await.iter().enumerate() {
         for (index, rule) in role["rules"].as_array().into_iter().flatten().enumerate() {
             let resources = strings(&rule["resources"]);
             let elsewhere = !namespaces.is_empty() && role["kind"] == "ClusterRole" && run == Run::Backup;
@@ -215,7 +216,7 @@ async fn each_lacking_a_rule(run: Run, namespaces: &[&str]) -> Vec<Holder> {
                 continue;
             }
             let name = format!("{}-{}-lacks-{at}-{index}", run.name(), namespaces.len());
-            let mut manifests = printed(run, namespaces, &name).await;
+            let mut manifests = printed(run, namespaces, &name, "snapshot").await;
             manifests[at]["rules"].as_array_mut().unwrap().remove(index);
             let mut holder = Holder::of(name, manifests).await;
             holder.missing = Some((strings(&rule["verbs"]), resources));
@@ -240,7 +241,7 @@ async fn back_up(holder: &Holder, namespaces: &[&str]) -> Ended {
 }
 
 async fn backups_miss_each_rule(namespaces: &[&str]) {
-    let whole = whole(Run::Backup, namespaces).await;
+    let whole = whole(Run::Backup, namespaces, "snapshot").await;
     back_up(&whole, namespaces).await.with(8).says(&["deletion asked for: VolumeSnapshot monitoring/"]);
     let left = control_plane().await.kubectl(&["get", "volumesnapshots", "--all-namespaces", "--output=name"], "");
     assert_eq!(left, "", "its own role does not let it clean up");
@@ -257,6 +258,39 @@ async fn backup_has_all_it_needs_by_its_roles_and_names_each_rule_it_lacks() {
     // One after the other: a backup of the whole cluster sees the snapshots of the other.
     backups_miss_each_rule(&[]).await;
     backups_miss_each_rule(&["monitoring"]).await;
+}
+
+/// Copies are refused in any case here, as no Job reaches a directory of this machine; what else is refused is what counts.
+async fn copy(holder: &Holder) -> Ended {
+    let store = tempfile::tempdir().unwrap();
+    let promsafe = holder.promsafe().with_directory(store.path());
+    promsafe.run("backup --volumes copy -n monitoring").await.with(4).says(&["is a directory of this machine"])
+}
+
+#[tokio::test]
+async fn backup_that_copies_names_each_rule_of_copies_it_lacks_and_the_default_role_has_none_of_them() {
+    let namespaces = ["monitoring"];
+    let has_all = whole(Run::Backup, &namespaces, "copy").await;
+    copy(&has_all).await.never_says(&["no permission"]);
+    let has_none = whole(Run::Backup, &namespaces, "snapshot").await;
+    copy(&has_none).await.says(&["no permission to create jobs.batch", "no permission to create secrets"]);
+    let default = printed(Run::Backup, &namespaces, "x", "snapshot").await;
+    let mut lacking = 0;
+    for (at, role) in printed(Run::Backup, &namespaces, "x", "copy").await.iter().enumerate() {
+        for (index, rule) in role["rules"].as_array().into_iter().flatten().enumerate() {
+            if default[at]["rules"].as_array().unwrap().contains(rule) {
+                continue;
+            }
+            let name = format!("copy-lacks-{at}-{index}");
+            let mut manifests = printed(Run::Backup, &namespaces, &name, "copy").await;
+            manifests[at]["rules"].as_array_mut().unwrap().remove(index);
+            let mut holder = Holder::of(name, manifests).await;
+            holder.missing = Some((strings(&rule["verbs"]), strings(&rule["resources"])));
+            holder.is_missed_by(&copy(&holder).await);
+            lacking += 1;
+        }
+    }
+    assert!(lacking >= 4, "{lacking} rules are too few");
 }
 
 /// What the kept backup holds nothing of: roles and bindings of a namespace, a webhook. `app` serves the webhook.
@@ -345,9 +379,9 @@ async fn restore_has_all_it_needs_by_its_roles_and_names_each_rule_it_lacks() {
             holder.is_missed_by(if of_kept.code == Some(0) { &of_lost } else { &of_kept });
         }
     }
-    let cluster_wide = whole(Run::Restore, &[]).await;
+    let cluster_wide = whole(Run::Restore, &[], "snapshot").await;
     restore(&cluster_wide, &kept, "--plan").await.with(0);
-    for (holder, options) in [(cluster_wide, ""), (whole(Run::Restore, &["apps"]).await, "-n apps")] {
+    for (holder, options) in [(cluster_wide, ""), (whole(Run::Restore, &["apps"], "snapshot").await, "-n apps")] {
         let ended = restore(&holder, &lost, options).await.with(0);
         assert_eq!(ended.json()["created"], GRANTED, "{ended:#?}");
         lose(control_plane().await);
@@ -358,7 +392,7 @@ async fn restore_has_all_it_needs_by_its_roles_and_names_each_rule_it_lacks() {
 async fn every_access_of_the_table_is_allowed_by_the_roles_and_no_secret_elsewhere() {
     for run in Run::ALL {
         for namespaces in [&[][..], &NAMESPACES[..]] {
-            let holder = whole(run, namespaces).await;
+            let holder = whole(run, namespaces, "copy").await;
             let cluster = connect(&holder.kubeconfig, &Timeouts::default()).await;
             let captured: Vec<String> = namespaces.iter().map(|&namespace| namespace.to_owned()).collect();
             let at = Where { captured: &captured, own: Some(HOME) };

@@ -2,31 +2,18 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::json;
 use tokio::time::Instant;
 
 use super::Place;
 use super::objects::Scratch;
-use crate::cluster::{Cluster, ClusterError, Deletion};
+use crate::cluster::{Cluster, Deletion};
 use crate::doctor::Check;
 use crate::doctor::check::Group;
 use crate::model::{Event, ObjectKey, Timeouts};
 use crate::names::{SNAPSHOT_API, content_key, doctor_selector};
 use crate::snapshots;
 use crate::words;
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Claim {
-    spec: ClaimSpec,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ClaimSpec {
-    volume_name: String,
-}
+use crate::worker::let_go;
 
 /// What has to go, and what could not even be asked to.
 #[derive(Default)]
@@ -76,14 +63,9 @@ impl Going {
 
     /// With its volume, also when the class would retain it.
     async fn delete_claim(&mut self, cluster: &Cluster, key: ObjectKey) {
-        let text = cluster.get(&key, "v1").await.ok().flatten().unwrap_or_default();
-        let volume = serde_json::from_str::<Claim>(&text).unwrap_or_default().spec.volume_name;
-        if !volume.is_empty() {
-            let volume = ObjectKey::cluster_scoped("", "PersistentVolume", "persistentvolumes", &volume);
-            if let Err(error) = let_go(cluster, &volume).await {
-                self.left.push(words::chain(&error));
-            }
-            self.asked.push((volume, "v1"));
+        match let_go(cluster, &key).await {
+            Ok(volume) => self.asked.extend(volume.map(|volume| (volume, "v1"))),
+            Err(error) => self.left.push(words::chain(&error)),
         }
         self.delete(cluster, key, "v1").await;
     }
@@ -115,30 +97,4 @@ impl Going {
         self.left.extend(late);
         self.left
     }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Volume {
-    spec: VolumeSpec,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct VolumeSpec {
-    persistent_volume_reclaim_policy: String,
-}
-
-/// Lets a volume go with its claim. Where volumes may not be read the class's policy stays.
-async fn let_go(cluster: &Cluster, volume: &ObjectKey) -> Result<(), ClusterError> {
-    let text = match cluster.get(volume, "v1").await {
-        Err(error) if error.is_forbidden() => return Ok(()),
-        other => other?.unwrap_or_default(),
-    };
-    let read: Volume = serde_json::from_str(&text).unwrap_or_default();
-    if read.spec.persistent_volume_reclaim_policy != "Retain" {
-        return Ok(());
-    }
-    let patch = json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}});
-    cluster.merge_patch(volume, "v1", &patch).await.map(drop)
 }

@@ -19,6 +19,7 @@ use crate::preflight::{class_for, snapshot_api, snapshot_classes};
 use crate::quantity;
 use crate::snapshots;
 use crate::words;
+use crate::worker::pod::{State, last_warning, look};
 use objects::Scratch;
 
 /// What to test with.
@@ -185,13 +186,14 @@ impl Trial<'_> {
         let began = Instant::now();
         let mut told = Duration::ZERO;
         loop {
-            let state = match pod::look(self.cluster, key).await.map_err(|error| self.refused(&error))? {
-                pod::State::Succeeded(said) => return Ok(said),
-                pod::State::Failed(why) => {
+            let state = match look(self.cluster, key).await.map_err(|error| self.refused(&error))? {
+                State::Succeeded(said) => return Ok(said),
+                State::Failed { why, .. } => {
                     let hint = "the image needs sh, sync and cat: --test-image; see also --test-namespace";
                     return Err(Group::SnapshotTest.failed(format!("{key} failed: {why}"), hint));
                 }
-                pod::State::Waiting(state) => state,
+                State::Waiting { why, .. } => why,
+                State::Running => "it is Running".to_owned(),
             };
             if began.elapsed() >= self.request.timeout {
                 return Err(self.late(&key.to_string(), &state).await);
@@ -205,7 +207,7 @@ impl Trial<'_> {
     }
 
     async fn late(&self, what: &str, state: &str) -> Check {
-        let warning = pod::last_warning(self.cluster, &self.scratch.request).await;
+        let warning = last_warning(self.cluster, &self.request.namespace, &self.request.run).await;
         let warning = warning.map_or_else(String::new, |warning| format!("; {warning}"));
         let seen = format!("{what} was not done after {} s: {state}{warning}", self.request.timeout.as_secs());
         let hint = "mend what it says; a slow storage needs a longer --test-timeout";

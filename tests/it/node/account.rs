@@ -11,16 +11,18 @@ use super::cluster::{kubectl, kubectl_with, output};
 /// Where the accounts live: no test destroys it.
 pub(super) const HOME: &str = "promsafe-tests";
 const RUNS: [&str; 2] = ["backup", "restore"];
+/// How volumes are saved: what copies need is granted only to who asks for it.
+const VOLUMES: [&str; 2] = ["snapshot", "copy"];
 
-/// The kubeconfig of the account for a command; `None` for a command that asks no cluster.
-pub(super) fn kubeconfig(command: &str) -> Option<PathBuf> {
+/// The kubeconfig of the account for a command with volumes saved like this; `None` for a command that asks no cluster.
+pub(super) fn kubeconfig(command: &str, volumes: &str) -> Option<PathBuf> {
     let run = match command {
         "backup" | "discover" | "explain" => "backup",
         "restore" => "restore",
         _ => return None,
     };
     exist();
-    Some(file(run))
+    Some(file(&format!("{run}-{volumes}")))
 }
 
 /// Makes the accounts, once.
@@ -29,20 +31,15 @@ pub(super) fn exist() {
     ONCE.call_once(|| {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HOME}}).to_string();
         kubectl_with(&["apply", "--server-side", "--filename=-"], &namespace);
-        for run in RUNS {
+        for (run, volumes) in RUNS.into_iter().flat_map(|run| VOLUMES.map(|volumes| (run, volumes))) {
+            let account = format!("{run}-{volumes}");
+            let named = ["--service-account", &account, "--service-account-namespace", HOME];
             let printed = output(
-                Command::new(env!("CARGO_BIN_EXE_promsafe")).args([
-                    "rbac",
-                    run,
-                    "--service-account",
-                    run,
-                    "--service-account-namespace",
-                    HOME,
-                ]),
+                Command::new(env!("CARGO_BIN_EXE_promsafe")).args(["rbac", run, "--volumes", volumes]).args(named),
                 "",
             );
             kubectl_with(&["apply", "--server-side", "--filename=-"], &printed.unwrap());
-            std::fs::write(file(run), of_account(run).to_string()).unwrap();
+            std::fs::write(file(&account), of_account(&account).to_string()).unwrap();
         }
     });
 }

@@ -2,13 +2,12 @@
 //! pods: what `promsafe cronjob` prints is applied as it is, the image is the product's own, and kubectl alone tells how
 //! each run ended.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::cluster::{kubectl, kubectl_with, output, try_kubectl, until, variable};
+use super::cluster::{kubectl, kubectl_with, try_kubectl, until, variable};
+use super::image::{IMAGE, import};
 use super::program::Program;
 use super::stack::{CLAIMS, Stack};
 use super::witness::REPLICAS;
@@ -17,7 +16,6 @@ use super::witness::REPLICAS;
 const HOME: &str = "promsafe";
 /// Namespaces it may read and backs up.
 const CAPTURED: [&str; 2] = ["monitoring", "prometheus-operator"];
-const IMAGE: &str = concat!("docker.io/library/promsafe:", env!("CARGO_PKG_VERSION"));
 
 /// Takes away what the test put into the cluster, also when it fails.
 struct Installed;
@@ -34,7 +32,7 @@ impl Drop for Installed {
 #[test]
 fn node_cronjob_backs_up_as_a_restricted_pod_and_tells_kubectl_how_it_ended() {
     let _stack = Stack::healthy();
-    import_image();
+    import();
     let program = Program::with_s3("cronjob");
     let _installed = Installed;
     install(&program, None);
@@ -55,15 +53,6 @@ fn node_cronjob_backs_up_as_a_restricted_pod_and_tells_kubectl_how_it_ended() {
     assert!(told.starts_with("exit code 7: "), "{told}");
     assert!(told.contains("no-such-bucket") && told.contains("\nhint: "), "{told}");
     assert!(!told.contains(&variable("AWS_SECRET_ACCESS_KEY")), "the secret key is told: {told}");
-}
-
-/// Gives the image to containerd, as a registry would; `tests/run` has built the binary in it already.
-fn import_image() {
-    let archive = Path::new(env!("CARGO_TARGET_TMPDIR")).join("promsafe-image.tar");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/image.sh");
-    output(Command::new(script).arg(&archive).env("NAME", IMAGE), "").unwrap_or_else(|error| panic!("{error}"));
-    let import = ["--namespace=k8s.io", "images", "import"];
-    output(Command::new("ctr").args(import).arg(&archive), "").unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Applies what is printed, perhaps with another store, and makes the Secret it names.

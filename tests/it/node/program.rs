@@ -13,6 +13,7 @@ use super::cluster::variable;
 pub(super) struct Program {
     pub(super) store: String,
     endpoint: Option<String>,
+    volumes: &'static str,
 }
 
 /// How a run ended.
@@ -29,17 +30,22 @@ impl Program {
         account::exist();
         let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
         let store = format!("s3://{}/node-tests/{purpose}-{nanoseconds}", variable("TESTBED_S3_BUCKET"));
-        Self { store, endpoint: None }
+        Self { store, endpoint: None, volumes: "snapshot" }
     }
 
     /// A store in a directory.
     pub(super) fn with_directory(directory: &std::path::Path) -> Self {
-        Self { store: directory.to_str().unwrap().to_owned(), endpoint: None }
+        Self { store: directory.to_str().unwrap().to_owned(), endpoint: None, volumes: "snapshot" }
     }
 
     /// The same store, reached by another address.
     pub(super) fn through(&self, endpoint: String) -> Self {
-        Self { store: self.store.clone(), endpoint: Some(endpoint) }
+        Self { store: self.store.clone(), endpoint: Some(endpoint), volumes: self.volumes }
+    }
+
+    /// The same store, by accounts that may copy volumes.
+    pub(super) fn copying(self) -> Self {
+        Self { volumes: "copy", ..self }
     }
 
     /// Starts it with the output as JSON.
@@ -76,7 +82,7 @@ impl Program {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_promsafe"));
         command.args(arguments).args(["--store", &self.store]);
-        if let Some(kubeconfig) = account::kubeconfig(arguments[0]) {
+        if let Some(kubeconfig) = account::kubeconfig(arguments[0], self.volumes) {
             command.env("KUBECONFIG", kubeconfig).env("PROMSAFE_LOCK_NAMESPACE", account::HOME);
         }
         command.args(self.endpoint.iter().flat_map(|endpoint| ["--s3-endpoint", endpoint]));

@@ -1,0 +1,188 @@
+//! `promsafe volume`: what runs in the Jobs beside volumes. Progress goes to stdout as JSON lines, where the log of the pod
+//! is read; the report into the termination message.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Subcommand;
+use jiff::Timestamp;
+
+use super::options::{StoreArgs, bandwidth};
+use super::termination::TerminationLog;
+use super::{Exit, Failure, until_interrupted};
+use crate::copy::{CopyRequest, Reading, copy};
+use crate::fill::{FillRequest, Head, OnDamage, fill};
+use crate::model::{Event, Problem, Reporter, Sha256, Timeouts, WorkerProgress, WorkerReport};
+use crate::report::OutputFormat;
+use crate::tsdb::{Grade, Subset};
+use crate::verify::{VerifyError, VerifyRequest, verify_directory};
+
+/// Pieces in flight, of 8 MiB each: they fit the memory that a Job has.
+const PIECES_IN_FLIGHT: usize = 8;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Read the files of a volume into the store
+    Save(SaveArgs),
+    /// Write the files of a copy into a volume, verified
+    Fill(FillArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct SaveArgs {
+    /// Where the volume is mounted
+    #[arg(long, value_name = "DIRECTORY")]
+    root: PathBuf,
+    /// Tree of an earlier copy; may be repeated
+    #[arg(long, value_name = "SHA256")]
+    known: Vec<Sha256>,
+    /// Read what earlier copies hold, too
+    #[arg(long)]
+    reread: bool,
+    /// Bytes per second to send at most
+    #[arg(long, value_parser = bandwidth, value_name = "BYTES")]
+    bandwidth: Option<NonZeroU64>,
+    #[command(flatten)]
+    termination: TerminationLog,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct FillArgs {
+    /// Where the volume is mounted
+    #[arg(long, value_name = "DIRECTORY")]
+    root: PathBuf,
+    /// The tree
+    #[arg(long, value_name = "SHA256")]
+    tree: Sha256,
+    /// Leave the head out
+    #[arg(long)]
+    blocks_only: bool,
+    /// Leave out what is damaged
+    #[arg(long)]
+    skip_damaged: bool,
+    #[command(flatten)]
+    termination: TerminationLog,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+impl Args {
+    pub(super) fn termination(&self) -> &TerminationLog {
+        match &self.task {
+            Task::Save(args) => &args.termination,
+            Task::Fill(args) => &args.termination,
+        }
+    }
+}
+
+/// Progress as the driver reads it.
+struct Lines;
+
+impl Reporter for Lines {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Progress { done_bytes, total_bytes, .. } => {
+                let progress = WorkerProgress { done_bytes: *done_bytes, total_bytes: *total_bytes };
+                // Nobody needs it to go on.
+                drop(super::print(&serde_json::to_string(&progress).unwrap_or_default()));
+            }
+            other => OutputFormat::Json.reporter().event(other),
+        }
+    }
+}
+
+pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
+    let report = match &args.task {
+        Task::Save(args) => save(args).await?,
+        Task::Fill(args) => bring_back(args).await?,
+    };
+    let line = report.line();
+    args.termination().tell(Exit::Done, &line, OutputFormat::Json);
+    super::print(&line)?;
+    Ok(Exit::Done)
+}
+
+async fn save(args: &SaveArgs) -> Result<WorkerReport, Failure> {
+    let store = args.store.open(&Timeouts::default()).await?;
+    let request = CopyRequest {
+        known_trees: args.known.clone(),
+        reading: if args.reread { Reading::Everything } else { Reading::OnlyNew },
+        pieces_in_flight: PIECES_IN_FLIGHT,
+        bytes_per_second: args.bandwidth,
+        ..CopyRequest::new(&args.root, "volume")
+    };
+    let copied = until_interrupted(copy(&store, &request, &Lines)).await?;
+    Ok(WorkerReport {
+        tree: copied.tree,
+        tree_bytes: copied.tree_bytes,
+        files: copied.files,
+        bytes: copied.bytes,
+        sent_bytes: copied.sent_bytes,
+        problems: copied.problems.iter().map(words).collect(),
+        notes: Vec::new(),
+        more_problems: 0,
+    })
+}
+
+async fn bring_back(args: &FillArgs) -> Result<WorkerReport, Failure> {
+    let store = args.store.open(&Timeouts::default()).await?;
+    let request = FillRequest {
+        tree: args.tree,
+        directory: args.root.clone(),
+        name: "volume".to_owned(),
+        head: if args.blocks_only { Head::LeaveOut } else { Head::Include },
+        on_damage: if args.skip_damaged { OnDamage::Skip } else { OnDamage::Stop },
+        pieces_in_flight: PIECES_IN_FLIGHT,
+    };
+    let filled = until_interrupted(fill(&store, &request, &Lines)).await?;
+    let mut notes: Vec<String> = filled.problems.iter().map(words).collect();
+    let root = args.root.clone();
+    let verdict = tokio::task::spawn_blocking(move || verdict(&root)).await;
+    notes.extend(verdict.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?);
+    Ok(WorkerReport {
+        tree: args.tree,
+        tree_bytes: 0,
+        files: filled.files,
+        bytes: filled.bytes,
+        sent_bytes: filled.written_bytes,
+        problems: filled.left_out.iter().map(words).collect(),
+        notes,
+        more_problems: 0,
+    })
+}
+
+/// What is to be known of a data directory that Prometheus will start on. Volumes of others have none.
+///
+/// # Errors
+/// When Prometheus would not start on it.
+fn verdict(root: &Path) -> Result<Vec<String>, Failure> {
+    let request = VerifyRequest {
+        subset: Subset::ALL,
+        now_ms: Timestamp::now().as_millisecond(),
+        threads: NonZeroUsize::MIN,
+        stop: Arc::new(AtomicBool::new(false)),
+    };
+    let report = match verify_directory(root, &request) {
+        Err(VerifyError::NoData { .. }) => return Ok(Vec::new()),
+        verified => verified?.report,
+    };
+    let parts = report.blocks.iter().flat_map(|block| &block.findings);
+    let all = parts.chain(report.logs.iter().flat_map(|log| &log.findings)).chain(&report.findings);
+    let worse = all.filter(|finding| finding.grade >= Grade::Degraded);
+    let told: Vec<String> = worse.map(|finding| format!("{}: {}", finding.path, finding.what)).collect();
+    if report.grade == Grade::Fatal { Err(Failure::Unstartable(told.join("; "))) } else { Ok(told) }
+}
+
+fn words(problem: &Problem) -> String {
+    format!("{} {}: {}", problem.tried, problem.object, problem.cause)
+}

@@ -1,0 +1,224 @@
+//! As whom a volume's files are read and written: as the pods that use it. Root is nobody that a restricted namespace
+//! admits, and an image's own user is not known: then it is nobody's user, with the volume given to his group.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Task;
+use crate::model::CopyRecord;
+
+/// User and group of nobody on any node.
+const NOBODY: i64 = 65534;
+
+/// As whom a volume's files are read and written, and where such a pod may run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Identity {
+    /// User id of the pods; `None` when it is the image's own, 0 for root.
+    pub run_as_user: Option<i64>,
+    /// Group id of the pods, if it is said.
+    pub run_as_group: Option<i64>,
+    /// Group that owns the volume, if it is said.
+    pub fs_group: Option<i64>,
+    pub(super) supplemental_groups: Vec<i64>,
+    pub(super) selinux_level: Option<String>,
+    pub(super) tolerations: Vec<Value>,
+    pub(super) image_pull_secrets: Vec<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Pod {
+    spec: PodSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodSpec {
+    security_context: Option<Security>,
+    containers: Vec<Container>,
+    volumes: Vec<Volume>,
+    tolerations: Vec<Value>,
+    image_pull_secrets: Vec<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Security {
+    run_as_user: Option<i64>,
+    run_as_group: Option<i64>,
+    fs_group: Option<i64>,
+    supplemental_groups: Vec<i64>,
+    se_linux_options: Option<SeLinux>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SeLinux {
+    level: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Container {
+    security_context: Option<Security>,
+    volume_mounts: Vec<Mount>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Mount {
+    name: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Volume {
+    name: String,
+    persistent_volume_claim: Option<ClaimSource>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ClaimSource {
+    claim_name: String,
+}
+
+impl Identity {
+    /// That of the container that mounts the claim in a pod given as JSON; a container's own words come before its pod's.
+    pub fn of_pod(pod: &str, claim: &str) -> Self {
+        let PodSpec { security_context, containers, volumes, tolerations, image_pull_secrets } =
+            serde_json::from_str::<Pod>(pod).unwrap_or_default().spec;
+        let is_it = |volume: &Volume| volume.persistent_volume_claim.as_ref().is_some_and(|it| it.claim_name == claim);
+        let name = volumes.into_iter().find(is_it).map(|volume| volume.name).unwrap_or_default();
+        let mounts = |container: &Container| container.volume_mounts.iter().any(|mount| mount.name == name);
+        let container = containers.into_iter().find(mounts).and_then(|container| container.security_context);
+        let (pod, container) = (security_context.unwrap_or_default(), container.unwrap_or_default());
+        let selinux = container.se_linux_options.or(pod.se_linux_options);
+        Self {
+            run_as_user: container.run_as_user.or(pod.run_as_user),
+            run_as_group: container.run_as_group.or(pod.run_as_group),
+            fs_group: pod.fs_group,
+            supplemental_groups: pod.supplemental_groups,
+            selinux_level: selinux.and_then(|options| options.level),
+            tolerations,
+            image_pull_secrets,
+        }
+    }
+
+    /// That of a copy.
+    pub fn of_copy(copy: &CopyRecord) -> Self {
+        let (run_as_user, run_as_group, fs_group) = (copy.run_as_user, copy.run_as_group, copy.fs_group);
+        Self { run_as_user, run_as_group, fs_group, ..Self::default() }
+    }
+
+    /// Why its own user is not the one that is used, if so.
+    pub fn stand_in(&self) -> Option<String> {
+        let because = match self.run_as_user {
+            Some(0) => "its pods run as root, which no restricted namespace admits",
+            None => "the user of its pods is not known: runAsUser is not set, or no pod mounts it",
+            Some(_) => return None,
+        };
+        Some(format!("{because}; it is user {NOBODY}, with the group of the volume"))
+    }
+
+    fn user(&self) -> Option<i64> {
+        self.run_as_user.filter(|user| *user != 0)
+    }
+
+    /// The security context of a pod that reads the volume as its own pods do, or that fills it for them.
+    pub(super) fn security_context(&self, task: Task) -> Value {
+        let mut context = json!({
+            "runAsNonRoot": true,
+            "runAsUser": self.user().unwrap_or(NOBODY),
+            "seccompProfile": {"type": "RuntimeDefault"},
+        });
+        if let Some(group) = self.run_as_group.or_else(|| self.user().is_none().then_some(NOBODY)) {
+            context["runAsGroup"] = json!(group);
+        }
+        // A fresh volume is root's: only by its group can anybody else write to it.
+        let own = self.run_as_group.or(self.user()).filter(|_| task == Task::Fill || self.user().is_none());
+        let nobody = self.user().is_none().then_some(NOBODY);
+        if let Some(group) = self.fs_group.or(own).or(nobody) {
+            context["fsGroup"] = json!(group);
+            // Else the kubelet would walk through all files of a large volume for nothing.
+            context["fsGroupChangePolicy"] = json!("OnRootMismatch");
+        }
+        if !self.supplemental_groups.is_empty() {
+            context["supplementalGroups"] = json!(self.supplemental_groups);
+        }
+        if let Some(level) = &self.selinux_level {
+            context["seLinuxOptions"] = json!({"level": level});
+        }
+        context
+    }
+
+    /// Adds where such a pod may run, and how its image is pulled.
+    pub(super) fn place(&self, pod: &mut Value) {
+        if !self.tolerations.is_empty() {
+            pod["tolerations"] = json!(self.tolerations);
+        }
+        if !self.image_pull_secrets.is_empty() {
+            pod["imagePullSecrets"] = json!(self.image_pull_secrets);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pod: &Value, container: &Value) -> Identity {
+        let pod = json!({"spec": {
+            "securityContext": pod,
+            "containers": [{"name": "other", "securityContext": {"runAsUser": 7}},
+                {"name": "prometheus", "securityContext": container, "volumeMounts": [{"name": "db"}]}],
+            "volumes": [{"name": "config", "secret": {}}, {"name": "db", "persistentVolumeClaim": {"claimName": "db-0"}}],
+            "tolerations": [{"key": "monitoring", "operator": "Exists"}],
+            "imagePullSecrets": [{"name": "registry"}],
+        }});
+        Identity::of_pod(&pod.to_string(), "db-0")
+    }
+
+    #[test]
+    fn container_that_mounts_the_claim_speaks_before_its_pod() {
+        let identity =
+            of(&json!({"runAsUser": 1000, "runAsGroup": 3000, "fsGroup": 2000}), &json!({"runAsUser": 1001}));
+        assert_eq!(
+            (identity.run_as_user, identity.run_as_group, identity.fs_group),
+            (Some(1001), Some(3000), Some(2000))
+        );
+        assert_eq!(identity.stand_in(), None);
+        let context = identity.security_context(Task::Save);
+        assert_eq!(
+            (&context["runAsUser"], &context["runAsGroup"], &context["fsGroup"]),
+            (&json!(1001), &json!(3000), &json!(2000))
+        );
+        let mut spec = json!({});
+        identity.place(&mut spec);
+        assert_eq!(
+            (&spec["imagePullSecrets"][0]["name"], &spec["tolerations"][0]["key"]),
+            (&json!("registry"), &json!("monitoring"))
+        );
+    }
+
+    #[test]
+    fn root_and_unknown_users_are_nobody_with_the_group_of_the_volume() {
+        let root = of(&json!({"runAsUser": 0}), &json!(null));
+        assert!(root.stand_in().unwrap().contains("root"));
+        for identity in [root, Identity::default()] {
+            let context = identity.security_context(Task::Save);
+            assert_eq!(
+                (&context["runAsUser"], &context["fsGroup"], &context["runAsNonRoot"]),
+                (&json!(65534), &json!(65534), &json!(true))
+            );
+        }
+    }
+
+    #[test]
+    fn volume_that_is_filled_always_gets_a_group_and_one_that_is_read_only_its_own() {
+        let without_group = of(&json!({"runAsUser": 1000}), &json!({}));
+        assert_eq!(without_group.security_context(Task::Save)["fsGroup"], json!(null));
+        assert_eq!(without_group.security_context(Task::Fill)["fsGroup"], json!(1000));
+        assert_eq!(without_group.security_context(Task::Fill)["runAsGroup"], json!(null));
+    }
+}
