@@ -21,7 +21,7 @@ use crate::model::{
 use crate::names;
 use crate::preflight::{self, PreflightError, VolumeMode};
 use crate::snapshots::{self, GivenUp, MadeFor, SnapshotError, Snapshots, Wanted};
-use crate::store::{CreateOnly, Store, StoreError};
+use crate::store::{CreateOnly, Store, StoreError, StoreLock, StoreLockError};
 use crate::sweep::{self, SweepRequest};
 use crate::worker::{self, WorkerSettings, Workers};
 
@@ -106,6 +106,9 @@ pub enum BackupError {
         #[source]
         source: StoreError,
     },
+    /// The lock of the store was lost: what the record would refer to may be pruned.
+    #[error(transparent)]
+    UseStore(#[from] StoreLockError),
     /// Asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -130,6 +133,7 @@ pub async fn backup(
     request: &BackupRequest,
     timeouts: &Timeouts,
     reporter: &dyn Reporter,
+    use_of_store: Option<&StoreLock<'_>>,
     interrupted: impl Future<Output = ()>,
 ) -> Result<BackupOutcome, BackupError> {
     let begun = Instant::now();
@@ -140,7 +144,8 @@ pub async fn backup(
     };
     let Checked { identity, inventory, packer, served, wanted } = checked;
     let namespaces = inventory.namespaces.clone();
-    let writing = Writing { cluster, served: &served, store, request, timeouts, reporter, sealing: Cell::new(false) };
+    let sealing = Cell::new(false);
+    let writing = Writing { cluster, served: &served, store, request, timeouts, reporter, use_of_store, sealing };
     let run = writing.run(identity, inventory, packer, &wanted);
     tokio::pin!(run);
     let written = tokio::select! {
@@ -222,6 +227,8 @@ struct Writing<'a> {
     request: &'a BackupRequest,
     timeouts: &'a Timeouts,
     reporter: &'a dyn Reporter,
+    /// The lock of the store, which a backup that copies holds.
+    use_of_store: Option<&'a StoreLock<'a>>,
     /// Whether the record may be in the store already: from then on snapshots must stay.
     sealing: Cell<bool>,
 }
@@ -265,6 +272,9 @@ impl Writing<'_> {
         record.fingerprints = fingerprints;
         record.without_fingerprint = without_fingerprint;
         record.files = draft.files().to_vec();
+        if let Some(lock) = self.use_of_store {
+            lock.still_held().await?;
+        }
         self.sealing.set(true);
         match draft.seal(&record).await {
             Ok(()) => {}

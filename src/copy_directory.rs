@@ -13,7 +13,7 @@ use crate::files::host_name;
 use crate::model::{
     BackupId, BackupRecord, ClusterIdentity, DataVolume, DirectorySource, Refusal, Reporter, VolumeRecord,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreLock, StoreLockError};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -59,6 +59,9 @@ pub enum CopyDirectoryError {
         #[source]
         source: CopyError,
     },
+    /// The lock of the store is lost.
+    #[error(transparent)]
+    Lock(#[from] StoreLockError),
     /// The record could not be written.
     #[error("seal the backup {id}")]
     Seal {
@@ -70,13 +73,15 @@ pub enum CopyDirectoryError {
     },
 }
 
-/// Copies a directory and seals a backup of it.
+/// Copies a directory and seals a backup of it. To be run within [`StoreLock::hold`]: pieces that are there already must not
+/// be removed before the record refers to them.
 ///
 /// # Errors
 /// When there is no backup in the store at the end. What was sent stays, and the next run goes on from there.
 pub async fn copy_directory(
     store: &Store,
     request: &CopyDirectoryRequest,
+    lock: &StoreLock<'_>,
     reporter: &dyn Reporter,
 ) -> Result<DirectoryCopied, CopyDirectoryError> {
     let begun = Instant::now();
@@ -93,6 +98,7 @@ pub async fn copy_directory(
     let copied = copy(store, &wanted, reporter).await;
     let copied = copied.map_err(|error| CopyDirectoryError::Copy { directory: source.path.clone(), source: error })?;
     let record = record(request, source, &copied);
+    lock.still_held().await?;
     let sealing = async { store.begin(&request.id).await?.seal(&record).await };
     sealing.await.map_err(|source| CopyDirectoryError::Seal { id: request.id.clone(), source })?;
     Ok(DirectoryCopied { record, copied, took: begun.elapsed() })

@@ -1,7 +1,9 @@
 //! Names of all files in the store and in the bundle; nothing else builds a path. Knows no storage and reads nothing.
 //! `docs/format.md` is its twin.
 
-use crate::model::{BackupId, ObjectKey, Sha256};
+use jiff::Timestamp;
+
+use crate::model::{BackupId, ObjectKey, Sha256, StoreLockKind, StoreSign};
 
 /// Name of the record inside a backup's directory: written last, present means complete.
 pub const RECORD: &str = "backup.json";
@@ -29,6 +31,11 @@ pub const LOCKS: &str = "locks/";
 
 /// What the lists of pieces that are to be removed begin with.
 pub const MARKS: &str = "marks/";
+
+/// How a time stands in the name of a mark.
+const MARK_TIME: &str = "%Y%m%dT%H%M%SZ";
+/// What the names of marks end with.
+const MARK_END: &str = ".jsonl";
 
 const PROBES: &str = "probes/";
 const CLUSTER: &str = "cluster";
@@ -108,6 +115,32 @@ pub fn parse_data_path(path: &str) -> Option<Sha256> {
     let (directory, name) = path.strip_prefix(DATA)?.split_once('/')?;
     let sha256 = name.parse().ok()?;
     name.starts_with(directory).then_some(sha256).filter(|_| directory.len() == 2)
+}
+
+/// `locks/<kind>-<run>-<sequence>`: a sign of life.
+pub fn sign_path(sign: &StoreSign) -> String {
+    format!("{LOCKS}{}-{}-{}", sign.kind, sign.run, sign.sequence)
+}
+
+/// The sign of life a path in the store stands for; `None` for strangers.
+pub fn parse_sign_path(path: &str) -> Option<StoreSign> {
+    let (kind, rest) = path.strip_prefix(LOCKS)?.split_once('-')?;
+    let (run, sequence) = rest.rsplit_once('-')?;
+    let kind = [StoreLockKind::Use, StoreLockKind::Prune].into_iter().find(|known| known.as_str() == kind)?;
+    let plain = !run.is_empty() && run.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    plain.then_some(StoreSign { kind, run: run.to_owned(), sequence: sequence.parse().ok()? })
+}
+
+/// `marks/<time>-<sha256>.jsonl`: what nothing referred to at that time; named by the SHA-256 of its bytes.
+pub fn mark_path(at: Timestamp, sha256: &Sha256) -> String {
+    format!("{MARKS}{}-{sha256}{MARK_END}", at.strftime(MARK_TIME))
+}
+
+/// The time and the hash of the mark a path in the store stands for; `None` for strangers.
+pub fn parse_mark_path(path: &str) -> Option<(Timestamp, Sha256)> {
+    let (time, sha256) = path.strip_prefix(MARKS)?.strip_suffix(MARK_END)?.split_once('-')?;
+    let time = jiff::civil::DateTime::strptime(MARK_TIME, time).ok()?;
+    Some((time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(), sha256.parse().ok()?))
 }
 
 /// `probes/<unique>`: a file that is written only to see whether the store takes it, and deleted at once.
@@ -219,6 +252,30 @@ mod tests {
         assert_eq!(parse_data_path(&path), Some(sha256));
         for stranger in ["data/ba/x", "data/x", &path.replace("data/ba/", "data/bb/"), &path.replace("/ba/", "/b/")] {
             assert_eq!(parse_data_path(stranger), None, "{stranger}");
+        }
+    }
+
+    #[test]
+    fn paths_of_signs_lead_back_to_them() {
+        let sign = StoreSign { kind: StoreLockKind::Use, run: "20261121T090000Z-7f3c".into(), sequence: 12 };
+        assert_eq!(sign_path(&sign), "locks/use-20261121T090000Z-7f3c-12");
+        assert_eq!(parse_sign_path(&sign_path(&sign)), Some(sign));
+        for stranger in ["locks/use-a", "locks/keep-a-1", "locks/use--1", "locks/use-a-b", "locks/use-a/b-1", "use-a-1"]
+        {
+            assert_eq!(parse_sign_path(stranger), None, "{stranger}");
+        }
+    }
+
+    #[test]
+    fn paths_of_marks_lead_back_to_time_and_hash() {
+        let (at, sha256) = ("2026-11-21T09:00:07Z".parse().unwrap(), Sha256::of(b"abc"));
+        let path = mark_path(at, &sha256);
+        assert_eq!(path, format!("marks/20261121T090007Z-{sha256}.jsonl"));
+        assert_eq!(parse_mark_path(&path), Some((at, sha256)));
+        for stranger in
+            ["marks/x", "marks/20261121T090007Z-ab.jsonl", &path.replace("20261121", "20261321"), &path[6..]]
+        {
+            assert_eq!(parse_mark_path(stranger), None, "{stranger}");
         }
     }
 

@@ -11,6 +11,7 @@ pub mod data_directory;
 pub mod generated;
 pub mod job;
 pub mod layout;
+pub mod marks;
 pub mod metrics;
 pub mod names;
 pub mod operator_scope;
@@ -46,23 +47,29 @@ pub mod fill;
 pub mod fills;
 pub mod fingerprint;
 pub mod fingerprints;
+pub mod integrity;
+pub mod kept;
 pub mod lock;
 pub mod preflight;
 pub mod reach;
 pub mod release;
 pub mod snapshots;
+pub mod stored;
 pub mod successor;
 pub mod survey;
 pub mod sweep;
+pub mod trees;
 pub mod worker;
 
 // L4: pipelines.
 pub mod backup;
 pub mod copy_directory;
+pub mod delete;
 pub mod doctor;
 pub mod explain;
 pub mod extract;
 pub mod list;
+pub mod prune;
 pub mod restore;
 pub mod verify;
 

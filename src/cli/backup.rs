@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use futures::TryFutureExt;
 use jiff::Timestamp;
 
 use super::options::{ClusterOptions, StoreArgs, duration, output_format, unique};
 use super::run_lock::{LockArgs, under};
+use super::store_lock::{StoreLockArgs, under_store_lock};
 use super::telemetry::MetricsArgs;
 use super::termination::TerminationLog;
 use super::workers::{Volumes, WorkerArgs};
@@ -16,8 +16,9 @@ use crate::copy::Reading;
 use crate::discover::Scope;
 use crate::lock::RunLock;
 use crate::metrics::{self, Sample};
-use crate::model::{BackupId, Reporter, Timeouts};
+use crate::model::{BackupId, Reporter, StoreLockKind, Timeouts};
 use crate::report::{OutputFormat, backed_up};
+use crate::store::StoreLock;
 use crate::worker::WorkerSettings;
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,8 @@ pub(super) struct Args {
     workers: WorkerArgs,
     #[command(flatten)]
     lock: LockArgs,
+    #[command(flatten)]
+    store_lock: StoreLockArgs,
     #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
@@ -90,8 +93,24 @@ async fn take(args: &Args, reporter: &dyn Reporter) -> Result<(BackupOutcome, St
         missing: if args.allow_missing { MissingReferences::Allow } else { MissingReferences::Refuse },
         locked_since: lock.as_ref().map(RunLock::held_since),
     };
-    let run = Box::pin(backup(&cluster, &store, &request, &timeouts, reporter, interrupted()));
-    let (mut outcome, housekeeping) = under(lock, reporter, run.map_err(Failure::from)).await?;
+    let run = Box::pin(async {
+        let run = async |use_of_store: Option<&StoreLock<'_>>| {
+            backup(&cluster, &store, &request, &timeouts, reporter, use_of_store, interrupted())
+                .await
+                .map_err(Failure::from)
+        };
+        if !request.mode.copies() {
+            return run(None).await;
+        }
+        // What this run finds in the store must not be pruned before its record refers to it.
+        let doing = format!("backup {}", request.id);
+        let run = async |lock: &StoreLock<'_>| run(Some(lock)).await;
+        let locked = under_store_lock(&args.store_lock, &store, StoreLockKind::Use, &doing, reporter, run).await?;
+        let (mut outcome, housekeeping) = locked;
+        outcome.housekeeping.extend(housekeeping);
+        Ok(outcome)
+    });
+    let (mut outcome, housekeeping) = under(lock, reporter, run).await?;
     outcome.housekeeping.extend(housekeeping);
     Ok((outcome, store.url().to_string()))
 }

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::options::{StoreArgs, bandwidth, output_format, unique};
+use super::store_lock::{StoreLockArgs, under_store_lock};
 use super::{Exit, Failure, print, until_interrupted};
 use crate::copy::Reading;
 use crate::copy_directory::{CopyDirectoryRequest, copy_directory};
-use crate::model::{BackupId, Timeouts};
+use crate::model::{BackupId, StoreLockKind, Timeouts};
 use crate::report::{OutputFormat, copied};
+use crate::store::StoreLock;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -27,6 +29,8 @@ pub(super) struct Args {
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]
     pub(super) output: OutputFormat,
     #[command(flatten)]
+    lock: StoreLockArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
@@ -41,7 +45,12 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
         bytes_per_second: args.bandwidth,
     };
     let store = args.store.open(&Timeouts::for_data()).await?;
-    let outcome = until_interrupted(copy_directory(&store, &request, reporter.as_ref())).await?;
+    let doing = format!("copy {} as {}", request.directory.display(), request.id);
+    let run =
+        async |lock: &StoreLock<'_>| until_interrupted(copy_directory(&store, &request, lock, reporter.as_ref())).await;
+    let locked = under_store_lock(&args.lock, &store, StoreLockKind::Use, &doing, reporter.as_ref(), run).await?;
+    let (mut outcome, housekeeping) = locked;
+    outcome.copied.problems.extend(housekeeping.problems);
     print(&copied(&outcome, &store.url().to_string(), args.output)?)?;
     Ok(if outcome.copied.problems.is_empty() { Exit::Done } else { Exit::Problems })
 }

@@ -7,6 +7,7 @@ use crate::cluster::ClusterError;
 use crate::copies;
 use crate::copy::CopyError;
 use crate::copy_directory::CopyDirectoryError;
+use crate::delete::DeleteError;
 use crate::discover::DiscoverError;
 use crate::doctor::{Diagnosis, Verdict};
 use crate::explain::ExplainError;
@@ -14,10 +15,11 @@ use crate::extract::ExtractError;
 use crate::fill::FillError;
 use crate::fills;
 use crate::lock::LockError;
+use crate::prune::PruneError;
 use crate::report::PrintError;
 use crate::restore::RestoreError;
 use crate::snapshots::SnapshotError;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreLockError};
 use crate::tsdb::Grade;
 use crate::verify::VerifyError;
 use crate::worker::WorkerError;
@@ -101,6 +103,15 @@ pub enum Failure {
     /// `verify` could not look.
     #[error("verify failed")]
     Verify(#[from] VerifyError),
+    /// `delete` failed.
+    #[error("delete failed")]
+    Delete(#[from] DeleteError),
+    /// `prune` failed.
+    #[error("prune failed")]
+    Prune(#[from] PruneError),
+    /// The lock of the store is not ours.
+    #[error(transparent)]
+    StoreLock(#[from] StoreLockError),
     /// The store could not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -145,10 +156,15 @@ impl Failure {
             Self::Discover(error) => of_discover(error),
             Self::Explain(error) => of_explain(error),
             Self::Verify(error) => of_verify(error),
-            Self::Store(error) => of_store(error),
+            Self::Delete(DeleteError::Refused(_)) => Exit::Refused,
+            Self::Prune(PruneError::Unreadable { .. }) => Exit::Damaged,
+            Self::StoreLock(error) | Self::Prune(PruneError::Lock(error)) => of_store_lock(error),
+            Self::Store(error) | Self::Delete(DeleteError::Store(error)) | Self::Prune(PruneError::Store(error)) => {
+                of_store(error)
+            }
             Self::Cluster(error) => of_cluster(error, Phase::Reading),
             Self::Lock(error) => of_lock(error),
-            Self::Output(_) | Self::Print(_) => Exit::Failed,
+            Self::Prune(PruneError::WriteMark(_)) | Self::Output(_) | Self::Print(_) => Exit::Failed,
             Self::Option(_) => Exit::Usage,
             Self::Interrupted => Exit::Interrupted,
         }
@@ -158,6 +174,13 @@ impl Failure {
     pub fn hint(&self) -> &'static str {
         if let Self::Lock(error) = self {
             return hint_of_lock(error);
+        }
+        if let Self::StoreLock(error) | Self::Prune(PruneError::Lock(error)) = self {
+            return hint_of_store_lock(error);
+        }
+        if let Self::Prune(PruneError::Unreadable { .. }) = self {
+            return "a newer format needs a newer promsafe; bring back what is damaged from a copy of the store, or give the \
+                    backup up: promsafe delete ID --force";
         }
         match self.exit() {
             Exit::Usage => "promsafe --help shows every option",
@@ -189,6 +212,7 @@ fn of_backup(error: &BackupError) -> Exit {
         BackupError::Copy(copies::CopyError::Worker(error)) => of_worker(error),
         BackupError::Bundle(_) => Exit::Failed,
         BackupError::Store(error) | BackupError::Seal { source: error, .. } => of_store(error),
+        BackupError::UseStore(error) => of_store_lock(error),
         BackupError::Interrupted => Exit::Interrupted,
         BackupError::GaveUp { source, .. } => of_backup(source),
     }
@@ -219,6 +243,7 @@ fn of_copy(error: &CopyDirectoryError) -> Exit {
         CopyDirectoryError::Refused(_) => Exit::Refused,
         CopyDirectoryError::UseStore(error) | CopyDirectoryError::Seal { source: error, .. } => of_store(error),
         CopyDirectoryError::Copy { source, .. } => of_engine_copy(source),
+        CopyDirectoryError::Lock(error) => of_store_lock(error),
     }
 }
 
@@ -326,6 +351,31 @@ fn hint_of_lock(error: &LockError) -> &'static str {
         LockError::Lost { .. } => {
             "it stood still for too long, so another run went on; wait for that one and run the same command again: \
              --lock-timeout 10m"
+        }
+    }
+}
+
+fn of_store_lock(error: &StoreLockError) -> Exit {
+    match error {
+        StoreLockError::Held { .. } => Exit::Refused,
+        StoreLockError::Ask { source, .. } => of_store(source),
+        StoreLockError::Lost { .. } => Exit::Failed,
+        StoreLockError::Renew { .. } => Exit::Unreachable,
+    }
+}
+
+fn hint_of_store_lock(error: &StoreLockError) -> &'static str {
+    match error {
+        StoreLockError::Held { .. } => {
+            "nothing was changed; wait for the other run with --store-lock-timeout 1h; what one that died left is removed as \
+             soon as it has shown no sign of life for a minute"
+        }
+        StoreLockError::Ask { .. } | StoreLockError::Renew { .. } => {
+            "mend the cause (--store names the store; locks/ in it has to be readable and writable) and run the same command \
+             again"
+        }
+        StoreLockError::Lost { .. } => {
+            "it stood still for too long, so another run went on; run the same command again: --store-lock-timeout 1h"
         }
     }
 }

@@ -6,9 +6,11 @@ use super::Failure;
 use crate::apply::ApplyError;
 use crate::backup::BackupError;
 use crate::copy_directory::CopyDirectoryError;
+use crate::delete::DeleteError;
 use crate::extract::ExtractError;
 use crate::fill::FillError;
 use crate::model::{Problem, Refusal};
+use crate::prune::PruneError;
 use crate::report::OutputFormat;
 use crate::restore::RestoreError;
 use crate::snapshots::GivenUp;
@@ -49,6 +51,7 @@ pub(super) fn words_for(failure: &Failure, output: OutputFormat) -> String {
 fn refusals(failure: &Failure) -> &[Refusal] {
     match failure {
         Failure::Backup(BackupError::Refused(refusals))
+        | Failure::Delete(DeleteError::Refused(refusals))
         | Failure::Restore(RestoreError::Refused(refusals))
         | Failure::FillVolume(FillError::Refused(refusals))
         | Failure::Copy(CopyDirectoryError::Refused(refusals))
@@ -62,6 +65,7 @@ fn refusals(failure: &Failure) -> &[Refusal] {
 fn problems(failure: &Failure) -> &[Problem] {
     match failure {
         Failure::Restore(RestoreError::Apply(ApplyError { applied, .. })) => &applied.problems,
+        Failure::Prune(PruneError::Unreadable { unreadable }) => unreadable,
         _ => &[],
     }
 }

@@ -3,6 +3,7 @@
 mod backup;
 mod copy;
 mod cronjob;
+mod delete;
 mod discover;
 mod doctor;
 mod exit;
@@ -12,14 +13,17 @@ mod failure;
 mod generate;
 mod list;
 mod options;
+mod prune;
 mod rbac;
 mod restore;
 mod run_lock;
 mod schedule;
 mod show;
+mod store_lock;
 mod telemetry;
 mod termination;
 mod verify;
+mod verify_backup;
 mod volume;
 mod workers;
 
@@ -74,9 +78,15 @@ enum Command {
     /// Bring a backup back and prove that it came back
     #[command(after_help = exit::help())]
     Restore(restore::Args),
-    /// Read the data of Prometheus byte by byte and say whether it will start on it, and what will be missing. Changes nothing
+    /// Say whether backups are whole, or whether Prometheus will start on a data directory and find all. Changes nothing
     #[command(after_help = verify::help())]
     Verify(verify::Args),
+    /// Delete backups, with the VolumeSnapshots they keep
+    #[command(after_help = exit::help())]
+    Delete(delete::Args),
+    /// Mark data that no backup refers to, and remove what has been marked for long enough
+    #[command(after_help = exit::help())]
+    Prune(prune::Args),
     /// Print the roles that a run needs, with the reason of each rule, for: kubectl apply -f -
     #[command(after_help = exit::help())]
     Rbac(rbac::Args),
@@ -121,6 +131,8 @@ pub async fn run(args: Args) -> Exit {
         Command::Restore(args) => (restore::run(&args).await, args.output),
         Command::Verify(args) => (verify::run(&args).await, args.output),
         Command::Volume(args) => (volume::run(&args).await, OutputFormat::Table),
+        Command::Delete(args) => (Box::pin(delete::run(&args)).await, args.output),
+        Command::Prune(args) => (prune::run(&args).await, args.output),
         Command::Rbac(args) => (rbac::run(&args), OutputFormat::Table),
         Command::Cronjob(args) => (cronjob::run(&args), OutputFormat::Table),
         Command::Completion(args) => (generate::completion(&args), OutputFormat::Table),
@@ -180,7 +192,7 @@ mod tests {
 
     #[test]
     fn every_option_has_an_environment_variable_but_those_that_change_the_meaning_of_one_run() {
-        let per_run = ["help", "version", "plan", "snapshot_test"];
+        let per_run = ["help", "version", "plan", "snapshot_test", "force"];
         for command in Args::command().get_subcommands() {
             for argument in command.get_arguments().filter(|argument| !argument.is_positional()) {
                 let id = argument.get_id().as_str();

@@ -40,15 +40,23 @@ impl LockArgs {
         if self.no_lock {
             return Ok(None);
         }
-        let read = |file: &str| std::fs::read_to_string(file).ok().map(|text| text.trim().to_owned());
-        let host = read(HOST_NAME_FILE).or_else(|| std::env::var("HOSTNAME").ok());
         let request = LockRequest {
             namespace: self.lock_namespace.clone().or_else(|| read(NAMESPACE_FILE)).filter(|name| !name.is_empty()),
-            holder: format!("{}/{} {doing}", host.as_deref().unwrap_or("unknown host"), std::process::id()),
+            holder: holder(doing),
             wait: self.lock_timeout,
         };
         until_interrupted(RunLock::acquire(cluster, &request, timeouts, reporter)).await.map(Some)
     }
+}
+
+fn read(file: &str) -> Option<String> {
+    std::fs::read_to_string(file).ok().map(|text| text.trim().to_owned())
+}
+
+/// This process and what it does, in words.
+pub(super) fn holder(doing: &str) -> String {
+    let host = read(HOST_NAME_FILE).or_else(|| std::env::var("HOSTNAME").ok());
+    format!("{}/{} {doing}", host.as_deref().unwrap_or("unknown host"), std::process::id())
 }
 
 /// Runs this under the lock and gives the lock back, however it ends; with what there is to tell of the lock.

@@ -1,15 +1,17 @@
 //! `promsafe verify`
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
 
-use super::options::output_format;
+use super::options::{StoreArgs, output_format};
+use super::verify_backup::{self, Backups};
 use super::{Exit, Failure, exit, interrupted, print};
+use crate::integrity::Level;
 use crate::report::{OutputFormat, verified};
 use crate::tsdb::Subset;
 use crate::verify::{Verified, VerifyError, VerifyRequest, verify_directory};
@@ -20,57 +22,76 @@ const USUAL_THREADS: NonZeroUsize = NonZeroUsize::MIN;
 /// The end of `promsafe verify --help`.
 pub(super) fn help() -> String {
     format!(
-        "Prometheus will start and nothing is lost (ok), or only the end of what was being written is missing (torn-tail): \
-         exit code 0.\nIt will start without something that was there (degraded): 3. It will not start (fatal): 6.\n\n{}",
+        "Of a backup: whole is exit code 0, objects that belong to nothing are 3, what is damaged or missing is 6.\n\
+         Of data: Prometheus will start and nothing is lost (ok), or only the end of what was being written is missing \
+         (torn-tail): 0.\nIt will start without something that was there (degraded): 3. It will not start (fatal): 6.\n\n{}",
         exit::help()
     )
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A data directory of Prometheus, or a volume that has one in prometheus-db or data
-    #[arg(value_name = "DIRECTORY")]
-    target: PathBuf,
-    /// How deep to look
-    #[arg(long, env = "PROMSAFE_LEVEL", value_enum, default_value = "tsdb")]
-    level: Level,
-    /// Read only so many percent of the blocks whole, always the same ones, and of the others meta.json
+    /// A backup: its id, a unique beginning of it, or latest. Or what holds a slash or is a directory: a data directory of
+    /// Prometheus, or a volume that has one in prometheus-db or data
+    #[arg(value_name = "ID|DIRECTORY", default_value = "latest", conflicts_with = "all")]
+    target: String,
+    /// Verify every complete backup; what several of them hold is read once
+    #[arg(long, env = "PROMSAFE_ALL")]
+    all: bool,
+    /// How closely to look [default: hash for backups, tsdb for a directory]
+    #[arg(long, env = "PROMSAFE_LEVEL", value_enum)]
+    level: Option<LevelArg>,
+    /// Hash only so many percent of the pieces, each time others; or read so many percent of a directory's blocks, always
+    /// the same ones
     #[arg(long, env = "PROMSAFE_SUBSET", value_name = "PERCENT", default_value_t = Subset::ALL)]
-    subset: Subset,
+    pub(super) subset: Subset,
     /// How to print the result
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]
     pub(super) output: OutputFormat,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
 }
 
-/// How deep to look.
+/// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Level {
-    /// At names and meta.json files
+enum LevelArg {
+    /// Is every object there and of the right size? Of a directory: what names and meta.json files say
     List,
-    /// At every byte that Prometheus would read
+    /// Are all bytes what was written? Only of backups
+    Hash,
+    /// Will Prometheus start on the data, and find every sample?
     Tsdb,
 }
 
-/// What is looked at.
-enum Target {
-    /// A directory of this machine.
-    Directory(PathBuf),
+pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
+    if args.all {
+        return verify_backup::run(args, Backups::All, level(args)).await;
+    }
+    if !(args.target.contains('/') || Path::new(&args.target).is_dir()) {
+        return verify_backup::run(args, Backups::One(&args.target), level(args)).await;
+    }
+    if args.level == Some(LevelArg::Hash) {
+        let why = format!("{} is a directory, of which no hashes are known: use --level tsdb, or list", args.target);
+        return Err(Failure::Option(why));
+    }
+    let found = directory(PathBuf::from(&args.target), args).await?;
+    print(&verified(&found, args.output)?)?;
+    Ok(exit::of_grade(found.report.grade))
 }
 
-pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
-    match Target::Directory(args.target.clone()) {
-        Target::Directory(path) => {
-            let found = directory(path, args).await?;
-            print(&verified(&found, args.output)?)?;
-            Ok(exit::of_grade(found.report.grade))
-        }
+/// How closely to look at backups.
+fn level(args: &Args) -> Level {
+    match args.level {
+        Some(LevelArg::List) => Level::List,
+        Some(LevelArg::Hash) | None => Level::Hash,
+        Some(LevelArg::Tsdb) => Level::Tsdb,
     }
 }
 
 async fn directory(path: PathBuf, args: &Args) -> Result<Verified, VerifyError> {
     let stop = Arc::new(AtomicBool::new(false));
     let request = VerifyRequest {
-        subset: if args.level == Level::List { Subset::NONE } else { args.subset },
+        subset: if args.level == Some(LevelArg::List) { Subset::NONE } else { args.subset },
         now_ms: Timestamp::now().as_millisecond(),
         threads: std::thread::available_parallelism().unwrap_or(USUAL_THREADS),
         stop: stop.clone(),

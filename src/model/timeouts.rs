@@ -27,6 +27,10 @@ pub struct Timeouts {
     pub removed: Duration,
     /// The run lock without a sign of life from its holder: then the holder is dead. It is renewed three times as often.
     pub lease: Duration,
+    /// The lock of a store without a sign of life from its holder: then the holder is dead. It gives one three times as often.
+    pub store_lock: Duration,
+    /// A `VolumeSnapshot` and its content from their deletion until they are gone.
+    pub snapshot_gone: Duration,
     /// At most between two looks at something awaited.
     pub poll: Duration,
 }
@@ -58,6 +62,8 @@ impl Default for Timeouts {
             image_pulled: Duration::from_mins(1),
             removed: Duration::from_mins(1),
             lease: Duration::from_secs(30),
+            store_lock: Duration::from_mins(1),
+            snapshot_gone: Duration::from_mins(2),
             poll: Duration::from_millis(200),
         }
     }

@@ -2,11 +2,13 @@
 
 mod copies;
 mod doctor;
+mod keep;
 mod manifests;
 mod progress;
 mod table;
 mod text;
 mod verified;
+mod verified_backups;
 mod views;
 mod volumes;
 
@@ -18,12 +20,15 @@ pub use manifests::{Manifest, manifests, roles, service_account};
 
 use crate::backup::BackupOutcome;
 use crate::copy_directory::DirectoryCopied;
+use crate::delete::Deleted;
 use crate::doctor::Diagnosis;
 use crate::explain::Answer;
 use crate::extract::Extracted;
+use crate::integrity::Verification;
 use crate::list::Listing;
 use crate::model::{BackupRecord, Decisions, Inventory, Reporter};
 use crate::plan::RestorePlan;
+use crate::prune::{PrunePlan, Pruned};
 use crate::restore::RestoreOutcome;
 use crate::verify::Verified;
 
@@ -172,4 +177,43 @@ pub fn verified(verified: &Verified, output: OutputFormat) -> Result<String, Pri
 /// When it cannot be printed in the format.
 pub fn restored(outcome: &RestoreOutcome, output: OutputFormat) -> Result<String, PrintError> {
     output.print(|| views::restore(outcome), || text::restore(outcome))
+}
+
+/// The result of `delete`.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn deleted(deleted: &Deleted, store: &str, output: OutputFormat) -> Result<String, PrintError> {
+    output.print(|| keep::deleted_value(deleted, store), || keep::deleted_text(deleted, store))
+}
+
+/// What `prune` would do.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn prune_planned(plan: &PrunePlan, store: &str, output: OutputFormat) -> Result<String, PrintError> {
+    output.print(|| keep::plan_value(plan, store), || keep::plan_text(plan, store))
+}
+
+/// The result of `prune`. `took_over` is whose lock it took.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn pruned(
+    plan: &PrunePlan,
+    done: &Pruned,
+    took_over: Option<&str>,
+    store: &str,
+    output: OutputFormat,
+) -> Result<String, PrintError> {
+    output
+        .print(|| keep::pruned_value(plan, done, took_over, store), || keep::pruned_text(plan, done, took_over, store))
+}
+
+/// The result of `verify` on backups.
+///
+/// # Errors
+/// When it cannot be printed in the format.
+pub fn verified_backups(verification: &Verification, store: &str, output: OutputFormat) -> Result<String, PrintError> {
+    output.print(|| verified_backups::view(verification, store), || verified_backups::text(verification, store))
 }

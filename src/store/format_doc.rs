@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{envelope, samples};
 use crate::layout;
-use crate::model::{FORMAT, ObjectKey, PIECE_BYTES, Sha256, TreeEntry, TreeEntryKind};
+use crate::model::{FORMAT, ObjectKey, PIECE_BYTES, Sha256, StoreLockKind, StoreSign, TreeEntry, TreeEntryKind};
 
 const PAGE: &str = include_str!("../../docs/format.md");
 
@@ -45,6 +45,7 @@ fn every_path_is_documented() {
     let id = samples::small_record().id;
     let documented = |path: &str, id: &str| path.replace(id, "<id>");
     let object = ObjectKey::namespaced("<group>", "K", "<plural>", "<namespace>", "<name>");
+    let sign = StoreSign { kind: StoreLockKind::Use, run: "run".into(), sequence: 7 };
     let paths = [
         documented(&layout::record_path(&id), id.as_str()),
         documented(&layout::file_path(&id, layout::BUNDLE).unwrap(), id.as_str()),
@@ -52,6 +53,10 @@ fn every_path_is_documented() {
         layout::STORE.to_owned(),
         layout::data_path(&Sha256::of(b"abc"))
             .replace("/ba/", "/<aa>/")
+            .replace(&Sha256::of(b"abc").to_string(), "<sha256>"),
+        layout::sign_path(&sign).replace("use-run-7", "<kind>-<run>-<sequence>"),
+        layout::mark_path("2026-11-21T09:00:00Z".parse().unwrap(), &Sha256::of(b"abc"))
+            .replace("20261121T090000Z", "<time>")
             .replace(&Sha256::of(b"abc").to_string(), "<sha256>"),
         layout::INVENTORY.to_owned(),
         layout::object_path(&object).unwrap(),

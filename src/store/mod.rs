@@ -3,13 +3,17 @@
 
 mod backend;
 mod backup;
+mod check;
 mod data;
 mod envelope;
 mod error;
 #[cfg(test)]
 mod format_doc;
 mod local;
+mod lock;
+mod marks;
 mod origin;
+mod removal;
 mod s3;
 mod s3_access;
 mod s3_answer;
@@ -29,8 +33,11 @@ use std::str::FromStr;
 #[doc(hidden)]
 pub use backend::Backend;
 pub use backup::{Draft, SealedBackup};
+pub use check::Fault;
 pub use data::Written;
 pub use error::{Cause, StoreError};
+pub use lock::{StoreLock, StoreLockError, StoreLockRequest};
+pub use marks::{MarkName, StoreClock, StoreTime};
 pub use s3_access::StoreAccess;
 pub use url::{StoreUrl, StoreUrlError};
 

@@ -13,6 +13,11 @@ impl Subset {
     /// No block: only what `meta.json` files and names say.
     pub const NONE: Self = Self(0);
 
+    /// How many percent, 0 to 100.
+    pub fn percent(self) -> u8 {
+        self.0
+    }
+
     /// Chooses among names; at least one when any is wanted.
     pub(super) fn of(self, mut names: Vec<&str>) -> Vec<&str> {
         let wanted = (names.len() * usize::from(self.0)).div_ceil(100);

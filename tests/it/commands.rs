@@ -50,7 +50,12 @@ pub(crate) fn copy_kept(store: &Path, id: &str) {
     }
 }
 
-const COMMANDS: [&str; 12] = [
+/// A kubeconfig that leads to nobody.
+pub(crate) fn kubeconfig_to_nowhere(directory: &Path) -> std::path::PathBuf {
+    cluster_faults::kubeconfig(directory, "https://127.0.0.1:1")
+}
+
+const COMMANDS: [&str; 15] = [
     "discover",
     "doctor",
     "backup",
@@ -59,6 +64,9 @@ const COMMANDS: [&str; 12] = [
     "list",
     "show",
     "restore",
+    "verify",
+    "delete",
+    "prune",
     "rbac",
     "cronjob",
     "completion",

@@ -9,6 +9,7 @@ mod commands;
 mod copies;
 mod dependencies;
 mod doctor;
+mod keep;
 mod kept_backup;
 mod node;
 mod node_store;

@@ -2,6 +2,7 @@
 
 pub(crate) mod contract;
 pub(crate) mod facade;
+mod lock;
 
 use promsafe::model::Sha256;
 use promsafe::store::{CreateOnly, Store, StoreError, Written};

@@ -1,0 +1,226 @@
+//! `promsafe verify` of backups in a store: what is missing, damaged or extra is named with what it belongs to.
+
+use std::path::{Path, PathBuf};
+
+use promsafe::model::Sha256;
+
+use super::backups::{data, files, id, put_backup, store_in};
+use crate::support::promsafe::Promsafe;
+use crate::support::s3::{S3Server, with_credentials};
+
+struct Kept {
+    root: tempfile::TempDir,
+    promsafe: Promsafe,
+}
+
+impl Kept {
+    async fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let store = store_in(root.path()).await;
+        put_backup(&store, &id(1), &files("first")).await;
+        put_backup(&store, &id(2), &files("second")).await;
+        let promsafe = Promsafe::default().with_directory(root.path());
+        Self { root, promsafe }
+    }
+
+    /// The one piece of a file of a backup.
+    fn piece(&self, text: &str, path: &str) -> PathBuf {
+        let (_, bytes) = files(text).into_iter().find(|(name, _)| *name == path).unwrap();
+        let sha256 = Sha256::of(&bytes).to_string();
+        self.root.path().join("data").join(&sha256[..2]).join(sha256)
+    }
+}
+
+fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = std::fs::read(path).unwrap();
+    change(&mut bytes);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn sound_backups_are_whole_at_every_level() {
+    let kept = Kept::new().await;
+    for level in ["list", "hash"] {
+        kept.promsafe
+            .run(&format!("verify --level {level}"))
+            .await
+            .with(0)
+            .says(&["VERIFIED   1 backup", "prom-1:/data"]);
+        kept.promsafe.run(&format!("verify --all --level {level}")).await.with(0).says(&["VERIFIED   2 backups"]);
+    }
+    let json = kept.promsafe.run("verify --all -o json").await.with(0).json();
+    assert_eq!(json.pointer("/verification/hashed").unwrap(), 8, "four pieces in each of two backups");
+    assert_eq!(json.pointer("/whole").unwrap(), true);
+    let nothing = tempfile::tempdir().unwrap();
+    let empty = Promsafe::default().with_directory(nothing.path());
+    empty.run("verify --all").await.with(0).says(&["no complete backup"]);
+    empty.run("verify").await.failed(5, &["holds no complete backup"]);
+}
+
+#[tokio::test]
+async fn damaged_missing_and_extra_objects_are_named_with_what_they_belong_to() {
+    let kept = Kept::new().await;
+    let index = kept.piece("second", "01J/index");
+    change(&index, |bytes| bytes[7] ^= 4);
+    let name = index.file_name().unwrap().to_str().unwrap().to_owned();
+    let told = kept.promsafe.run("verify").await.with(6);
+    told.says(&["DAMAGED", &name, "its sha256 is", "part of prom-1:/data: 01J/index", "1 files DAMAGED"]);
+    // The sizes are right: a listing cannot tell.
+    kept.promsafe.run("verify --level list").await.with(0);
+    kept.promsafe.run(&format!("verify {}", id(1))).await.with(0);
+    change(&index, |bytes| bytes.push(0));
+    kept.promsafe.run("verify --level list").await.with(6).says(&[&name, "bytes, not", "01J/index"]);
+    std::fs::remove_file(&index).unwrap();
+    for level in ["list", "hash"] {
+        let told = kept.promsafe.run(&format!("verify --all --level {level}")).await.with(6);
+        told.says(&["MISSING", &name, "it is missing", "01J/index", "DAMAGED    1 objects"]);
+    }
+    let told = kept.promsafe.run("verify --all -o json").await.with(6).json();
+    let flaw = told.pointer("/verification/backups/1/flaws/0").unwrap();
+    assert_eq!((&flaw["trouble"], &flaw["belongs_to"][0]), (&"missing".into(), &"prom-1:/data: 01J/index".into()));
+    assert_eq!(told.pointer("/verification/backups/0/flaws").unwrap(), &serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn files_beside_the_record_are_held_to_it() {
+    let kept = Kept::new().await;
+    let directory = kept.root.path().join("backups").join(id(2).as_str());
+    std::fs::write(directory.join("notes.txt"), "mine").unwrap();
+    kept.promsafe.run("verify").await.with(3).says(&["EXTRA", "notes.txt", "does not list it", "1 extra objects"]);
+    std::fs::remove_file(directory.join("notes.txt")).unwrap();
+    let bundle = directory.join("manifests.tar.gz");
+    change(&bundle, |bytes| bytes[0] ^= 1);
+    kept.promsafe.run("verify").await.with(6).says(&["DAMAGED", "manifests.tar.gz", "all captured objects"]);
+    std::fs::remove_file(&bundle).unwrap();
+    kept.promsafe.run("verify --level list").await.with(6).says(&["MISSING", "manifests.tar.gz"]);
+    change(&directory.join("backup.json"), |bytes| bytes[100] ^= 1);
+    kept.promsafe.run("verify --all").await.with(6).says(&["DAMAGED", "backup.json", id(2).as_str(), id(1).as_str()]);
+}
+
+#[tokio::test]
+async fn damaged_tree_takes_all_files_of_its_volume_with_it() {
+    let kept = Kept::new().await;
+    let store = store_in(kept.root.path()).await;
+    let tree = store.open_backup(&id(2)).await.unwrap().record().volumes[0].copy.as_ref().unwrap().tree.to_string();
+    let path = kept.root.path().join("data").join(&tree[..2]).join(&tree);
+    change(&path, |bytes| bytes[5] ^= 1);
+    for level in ["list", "hash"] {
+        let told = kept.promsafe.run(&format!("verify --level {level}")).await.with(6);
+        told.says(&["DAMAGED", &tree, "the list of all its files", "5 files DAMAGED"]);
+    }
+    std::fs::remove_file(path).unwrap();
+    kept.promsafe.run("verify --all").await.with(6).says(&["MISSING", &tree, "5 files DAMAGED"]);
+}
+
+#[tokio::test]
+async fn subset_hashes_some_pieces_and_says_how_many() {
+    let kept = Kept::new().await;
+    let json = kept.promsafe.run("verify --all --subset 1% -o json").await.with(0).json();
+    let hashed = json.pointer("/verification/hashed").unwrap().as_u64().unwrap();
+    assert!(hashed < 8, "{json}");
+    kept.promsafe.run("verify --all --subset 1%").await.with(0).says(&["hashed (1% asked for)"]);
+    for wrong in ["0%", "101", "some"] {
+        kept.promsafe.run(&format!("verify --subset {wrong}")).await.with(2);
+    }
+}
+
+/// Every file and directory, and when it was last changed.
+fn changes(root: &Path) -> Vec<(PathBuf, std::time::SystemTime)> {
+    let mut open = vec![root.to_path_buf()];
+    let mut seen = Vec::new();
+    while let Some(path) = open.pop() {
+        seen.push((path.clone(), path.metadata().unwrap().modified().unwrap()));
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    seen.sort();
+    seen
+}
+
+#[tokio::test]
+async fn verify_writes_nothing() {
+    let kept = Kept::new().await;
+    let before = changes(kept.root.path());
+    for command in ["verify --all", "verify --level list", "prune --plan"] {
+        kept.promsafe.run(command).await.with(0);
+        assert_eq!(changes(kept.root.path()), before, "{command}");
+    }
+}
+
+#[test]
+fn backups_on_s3_are_verified_as_those_in_a_directory() {
+    with_credentials("keep::verify::backups_on_s3_are_verified_as_those_in_a_directory", async {
+        let server = S3Server::start().await;
+        let options = server.options("prefix");
+        let store = promsafe::store::Store::open(&options).await.unwrap();
+        put_backup(&store, &id(1), &files("first")).await;
+        let promsafe = Promsafe::default().with_store("s3://bucket/prefix");
+        let promsafe = promsafe.with_s3_endpoint(options.s3_endpoint.clone().unwrap());
+        promsafe.run("verify").await.with(0).says(&["VERIFIED   1 backup of s3://bucket/prefix"]);
+        let piece = data(&store).await.remove(0);
+        let path = server.bucket_directory().join("prefix").join(&piece);
+        change(&path, |bytes| *bytes.last_mut().unwrap() ^= 0x80);
+        promsafe.run("verify").await.with(6).says(&["DAMAGED", &format!("s3://bucket/prefix/{piece}")]);
+    });
+}
+
+/// Blocks and a log that a Prometheus wrote.
+const TWO_BLOCKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/tsdb/two-blocks");
+
+/// Files of the two blocks, each by its path; blocks of the same size as a real directory's, which is small.
+fn two_blocks() -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut open = vec![PathBuf::from(TWO_BLOCKS)];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            let name = path.strip_prefix(TWO_BLOCKS).unwrap().to_str().unwrap().to_owned();
+            files.push((name, std::fs::read(path).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Copies a directory with these files, and names the backup.
+async fn copied(promsafe: &Promsafe, files: &[(String, Vec<u8>)]) -> String {
+    let files: Vec<_> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.clone())).collect();
+    let directory = super::backups::directory_with(&files);
+    promsafe.run(&format!("copy {}", directory.path().display())).await.with(0);
+    let listed = promsafe.run("list -o json").await.with(0).json();
+    let path = directory.path().canonicalize().unwrap().display().to_string();
+    let backups = listed["backups"].as_array().unwrap();
+    let of_it = backups.iter().find(|backup| backup["directory"]["path"] == path.as_str()).unwrap();
+    of_it["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn copied_data_directories_are_read_as_prometheus_reads_them() {
+    let root = tempfile::tempdir().unwrap();
+    let promsafe = Promsafe::default().with_directory(root.path());
+    let first = copied(&promsafe, &two_blocks()).await;
+    let sound = promsafe.run(&format!("verify {first} --level tsdb")).await.with(0);
+    sound.says(&["TSDB", "2 blocks with", ": ok", "VERIFIED   1 backup"]);
+
+    // It was damaged before it was copied: every object of the store is as it was written.
+    let mut damaged = two_blocks();
+    let index = damaged.iter().position(|(path, _)| path.ends_with("/index")).unwrap();
+    let half = damaged[index].1.len() / 2;
+    damaged[index].1[half] ^= 4;
+    let (path, _) = damaged[index].clone();
+    let second = copied(&promsafe, &damaged).await;
+    promsafe.run(&format!("verify {second} --level hash")).await.with(0).says(&["VERIFIED"]);
+    let told = promsafe.run(&format!("verify {second} --level tsdb")).await;
+    assert!(matches!(told.code, Some(3 | 6)), "{told:#?}");
+    let told = told.says(&[&path]);
+    assert!(["DEGRADED", "FATAL"].iter().any(|word| told.stdout.contains(word)), "{told:#?}");
+    let json = promsafe.run("verify --all --level tsdb -o json").await.json();
+    let backups = json["verification"]["backups"].as_array().unwrap();
+    let grade = |id: &str| {
+        let backup = backups.iter().find(|backup| backup["id"] == id).unwrap();
+        backup.pointer("/volumes/0/tsdb/inspected/grade").unwrap().clone()
+    };
+    assert_eq!((grade(&first), grade(&second)), ("ok".into(), "degraded".into()));
+}
