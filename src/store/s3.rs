@@ -21,6 +21,9 @@ use crate::model::{Sha256, Timeouts};
 const ATTEMPTS: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
+/// Most memory that is taken at once because a server says how long its answer will be.
+const LARGEST_GUESS_BYTES: usize = 16 << 20;
+
 /// A bucket, or what lies under a prefix of it.
 pub(super) struct S3 {
     client: Client,
@@ -132,8 +135,7 @@ impl S3 {
                 let get = self.client.get_object().bucket(&self.bucket).key(&full).set_range(header.clone());
                 let answer = get.send().await?;
                 let is_part = answer.content_range.is_some();
-                let bytes = answer.body.collect().await.map_err(Failure::unreachable)?.to_vec();
-                Ok((bytes, is_part))
+                Ok((whole(answer.body, answer.content_length).await?, is_part))
             })
             .await;
         match (result, range) {
@@ -185,6 +187,17 @@ impl S3 {
             other => other,
         }
     }
+}
+
+/// All bytes of a body. The SDK's own way to collect them copies byte by byte.
+async fn whole(mut body: ByteStream, content_length: Option<i64>) -> Result<Vec<u8>, Failure> {
+    // A server may say what it likes.
+    let said = content_length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(said.min(LARGEST_GUESS_BYTES));
+    while let Some(part) = body.next().await {
+        bytes.extend_from_slice(&part.map_err(Failure::unreachable)?);
+    }
+    Ok(bytes)
 }
 
 /// The bytes of a range out of an answer to it. A server may ignore the range and send all.
