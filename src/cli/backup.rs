@@ -18,7 +18,7 @@ use crate::lock::RunLock;
 use crate::metrics::{self, Sample};
 use crate::model::{BackupId, Reporter, StoreLockKind, Timeouts};
 use crate::report::{OutputFormat, backed_up};
-use crate::store::StoreLock;
+use crate::store::{Store, StoreLock};
 use crate::worker::WorkerSettings;
 
 #[derive(Debug, clap::Args)]
@@ -93,26 +93,33 @@ async fn take(args: &Args, reporter: &dyn Reporter) -> Result<(BackupOutcome, St
         missing: if args.allow_missing { MissingReferences::Allow } else { MissingReferences::Refuse },
         locked_since: lock.as_ref().map(RunLock::held_since),
     };
-    let run = Box::pin(async {
-        let run = async |use_of_store: Option<&StoreLock<'_>>| {
-            backup(&cluster, &store, &request, &timeouts, reporter, use_of_store, interrupted())
-                .await
-                .map_err(Failure::from)
-        };
-        if !request.mode.copies() {
-            return run(None).await;
-        }
-        // What this run finds in the store must not be pruned before its record refers to it.
-        let doing = format!("backup {}", request.id);
-        let run = async |lock: &StoreLock<'_>| run(Some(lock)).await;
-        let locked = under_store_lock(&args.store_lock, &store, StoreLockKind::Use, &doing, reporter, run).await?;
-        let (mut outcome, housekeeping) = locked;
-        outcome.housekeeping.extend(housekeeping);
-        Ok(outcome)
-    });
+    let run = Box::pin(under_lock_of_store(args, &store, &request, reporter, async |use_of_store| {
+        let run = backup(&cluster, &store, &request, &timeouts, reporter, use_of_store, interrupted());
+        Box::pin(run).await.map_err(Failure::from)
+    }));
     let (mut outcome, housekeeping) = under(lock, reporter, run).await?;
     outcome.housekeeping.extend(housekeeping);
     Ok((outcome, store.url().to_string()))
+}
+
+/// Runs a backup that copies with the lock of the store: what it finds there must not be pruned before its record refers
+/// to it.
+async fn under_lock_of_store(
+    args: &Args,
+    store: &Store,
+    request: &BackupRequest,
+    reporter: &dyn Reporter,
+    run: impl AsyncFn(Option<&StoreLock<'_>>) -> Result<BackupOutcome, Failure>,
+) -> Result<BackupOutcome, Failure> {
+    if !request.mode.copies() {
+        return run(None).await;
+    }
+    let doing = format!("backup {}", request.id);
+    let run = async |lock: &StoreLock<'_>| run(Some(lock)).await;
+    let locked = under_store_lock(&args.store_lock, store, StoreLockKind::Use, &doing, reporter, run).await?;
+    let (mut outcome, housekeeping) = locked;
+    outcome.housekeeping.extend(housekeeping);
+    Ok(outcome)
 }
 
 fn exit(outcome: &BackupOutcome) -> Exit {

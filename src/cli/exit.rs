@@ -151,13 +151,12 @@ impl Failure {
             Self::Copy(error) => of_copy(error),
             Self::Extract(error) => of_extract(error),
             Self::SaveVolume(error) => of_engine_copy(error),
-            Self::Unstartable(_) => Exit::Damaged,
             Self::FillVolume(error) => of_engine_fill(error),
             Self::Discover(error) => of_discover(error),
             Self::Explain(error) => of_explain(error),
             Self::Verify(error) => of_verify(error),
             Self::Delete(DeleteError::Refused(_)) => Exit::Refused,
-            Self::Prune(PruneError::Unreadable { .. }) => Exit::Damaged,
+            Self::Unstartable(_) | Self::Prune(PruneError::Unreadable { .. }) => Exit::Damaged,
             Self::StoreLock(error) | Self::Prune(PruneError::Lock(error)) => of_store_lock(error),
             Self::Store(error) | Self::Delete(DeleteError::Store(error)) | Self::Prune(PruneError::Store(error)) => {
                 of_store(error)
@@ -208,10 +207,11 @@ fn of_backup(error: &BackupError) -> Exit {
         BackupError::Refused(_) => Exit::Refused,
         BackupError::Snapshot(error) => of_snapshot(error),
         BackupError::Copy(copies::CopyError::Talk { source, .. }) => of_cluster(source, Phase::Writing),
-        BackupError::Copy(copies::CopyError::Earlier(error)) => of_store(error),
         BackupError::Copy(copies::CopyError::Worker(error)) => of_worker(error),
         BackupError::Bundle(_) => Exit::Failed,
-        BackupError::Store(error) | BackupError::Seal { source: error, .. } => of_store(error),
+        BackupError::Copy(copies::CopyError::Earlier(error))
+        | BackupError::Store(error)
+        | BackupError::Seal { source: error, .. } => of_store(error),
         BackupError::UseStore(error) => of_store_lock(error),
         BackupError::Interrupted => Exit::Interrupted,
         BackupError::GaveUp { source, .. } => of_backup(source),

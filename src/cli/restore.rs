@@ -20,6 +20,7 @@ use crate::restore::{RestoreEnd, RestoreOutcome, Run, open, restore};
 use crate::worker::{WorkerSettings, Workers};
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub(super) struct Args {
     /// The backup: its id, a unique beginning of it, or latest
     #[arg(value_name = "ID", default_value = "latest")]

@@ -36,7 +36,9 @@ impl Reporter for Text {
                 line(&format!("! {} {}: {}", problem.tried, problem.object, problem.cause));
             }
             Event::Volumes { doing, for_seconds, volumes } if self.terminal || for_seconds % 30 < 5 => {
-                volumes_lines(doing, *for_seconds, volumes).iter().for_each(|text| line(text));
+                for text in volumes_lines(doing, *for_seconds, volumes) {
+                    line(&text);
+                }
             }
             Event::Progress { of, done_bytes, total_bytes, sent_bytes, for_seconds } => {
                 if self.is_time_for(of, *for_seconds) {

@@ -134,13 +134,11 @@ fn state(status: Status) -> State {
         ("Running", ..) => State::Running,
         (phase, ..) => {
             let unmet = conditions.into_iter().find(|condition| condition.status == "False");
-            match unmet {
-                Some(one) => State::Waiting { why: format!("{} {}", one.reason, one.message), reason: one.reason },
-                None => {
-                    let phase = if phase.is_empty() { "not seen" } else { phase };
-                    State::Waiting { reason: String::new(), why: format!("it is {phase}") }
-                }
+            if let Some(one) = unmet {
+                return State::Waiting { why: format!("{} {}", one.reason, one.message), reason: one.reason };
             }
+            let phase = if phase.is_empty() { "not seen" } else { phase };
+            State::Waiting { reason: String::new(), why: format!("it is {phase}") }
         }
     }
 }

@@ -43,7 +43,7 @@ fn volumes() -> BTreeSet<String> {
 
 /// Nothing that copies are made with is there.
 fn nothing_is_left(snapshots: &BTreeSet<String>, volumes_before: &BTreeSet<String>) {
-    until("nothing is left of the copies", Duration::from_secs(60), || {
+    until("nothing is left of the copies", Duration::from_mins(1), || {
         let left: Vec<String> = objects(TEMPORARY, "promsafe/temporary").iter().map(name_of).collect();
         let contents = objects("volumesnapshotcontents", "promsafe/temporary");
         let (now, there) = (storage_snapshots(), volumes());
@@ -64,7 +64,9 @@ impl Restricted {
 
     fn label(label: &str) {
         let namespaces: BTreeSet<&str> = CLAIMS.iter().map(|(namespace, _)| *namespace).collect();
-        namespaces.iter().for_each(|namespace| drop(kubectl(&["label", "--overwrite", "namespace", namespace, label])));
+        for namespace in &namespaces {
+            kubectl(&["label", "--overwrite", "namespace", namespace, label]);
+        }
     }
 }
 
@@ -140,7 +142,7 @@ fn killed_restore_goes_on(program: &Program, id: &str) {
 fn slow(program: &Program) -> super::program::Running {
     let mut slow = program.start(&[&COPY[..], &["--bandwidth", "64KiB", "--lock-timeout", "1m"]].concat());
     slow.until_step("copying ");
-    until("a Job's pod runs", Duration::from_secs(60), || {
+    until("a Job's pod runs", Duration::from_mins(1), || {
         let running =
             objects("pods", "promsafe/temporary").iter().filter(|pod| pod["status"]["phase"] == "Running").count();
         if running > 0 { Ok(()) } else { Err("none runs".to_owned()) }

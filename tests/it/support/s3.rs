@@ -29,6 +29,7 @@ const INSIDE: &str = "PROMSAFE_TEST_INSIDE";
 /// nothing else about AWS. A process cannot safely change its own environment while other tests run in it.
 ///
 /// `test` is the name of the test as `cargo test` spells it.
+#[expect(clippy::print_stdout, reason = "what the inner process says is the test's own output")]
 pub(crate) fn with_credentials(test: &str, body: impl Future<Output = ()>) {
     if std::env::var(INSIDE).as_deref() == Ok(test) {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(body);
