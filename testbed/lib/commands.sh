@@ -57,11 +57,13 @@ command_check() {
 
 command_build() {
   [[ -x /bin/busybox ]] || install_packages
+  unpack_older_prometheus
   build_all
   say "everything is built: $BIN"
 }
 
 command_bin() {
+  unpack_older_prometheus
   build_all
   echo "$BIN"
 }

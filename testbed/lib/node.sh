@@ -23,22 +23,29 @@ install_packages() {
     die "apt-get could not install ${missing[*]}: install them by hand and try again"
 }
 
-# Pushgateway's package is unpacked, not installed: installed it would start a service on this machine.
-unpack_pushgateway() {
-  local part=$CACHE/pushgateway.part
-  [[ ! -x $CACHE/pushgateway/prometheus-pushgateway ]] || return 0
-  say "unpacking the Debian package prometheus-pushgateway"
+# unpack PACKAGE DIRECTORY PROGRAM...: programs of a Debian package into a directory of the cache. Unpacked, not installed:
+# installed it would start a service on this machine.
+unpack() {
+  local package=$1 directory=$CACHE/$2 part=$CACHE/$2.part
+  shift 2
+  [[ ! -x $directory/$1 ]] || return 0
+  say "unpacking the Debian package $package"
   rm -rf "$part"
   mkdir -p "$part"
   (
     cd "$part"
-    apt-get -qq -o APT::Sandbox::User=root download prometheus-pushgateway
-    dpkg-deb --fsys-tarfile ./*.deb | tar -x --strip-components=3 ./usr/bin/prometheus-pushgateway
+    apt-get -qq -o APT::Sandbox::User=root download "$package"
+    dpkg-deb --fsys-tarfile ./*.deb | tar -x --strip-components=3 "${@/#/./usr/bin/}"
     rm ./*.deb
-  ) >&2 || die "the Debian package prometheus-pushgateway could not be had: try again after apt-get update"
-  rm -rf "$CACHE/pushgateway"
-  mv -T "$part" "$CACHE/pushgateway"
+  ) >&2 || die "the Debian package $package could not be had: try again after apt-get update"
+  rm -rf "$directory"
+  mv -T "$part" "$directory"
 }
+
+unpack_pushgateway() { unpack prometheus-pushgateway pushgateway prometheus-pushgateway; }
+
+# A Prometheus 2.x, whose data directories tests read.
+unpack_older_prometheus() { unpack prometheus older-prometheus prometheus; }
 
 check_machine() {
   local controller

@@ -21,3 +21,4 @@ mod servers;
 mod shapes;
 mod store;
 mod support;
+mod truth;

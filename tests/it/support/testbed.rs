@@ -109,7 +109,7 @@ pub(super) fn new_directory() -> Directory {
 }
 
 /// The first of consecutive ports nobody listens on, outside the range that outgoing connections take theirs from.
-pub(super) fn free_ports(consecutive: u16) -> u16 {
+pub(crate) fn free_ports(consecutive: u16) -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
         let step = NEXT.fetch_add(consecutive, Ordering::Relaxed);
