@@ -11,6 +11,7 @@ mod explain;
 mod extract;
 mod failure;
 mod generate;
+mod hint;
 mod list;
 mod options;
 mod prune;

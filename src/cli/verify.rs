@@ -43,7 +43,7 @@ pub(super) struct Args {
     level: Option<LevelArg>,
     /// Hash only so many percent of the pieces, each time others; or read so many percent of a directory's blocks, always
     /// the same ones
-    #[arg(long, env = "PROMSAFE_SUBSET", value_name = "PERCENT", default_value_t = Subset::ALL)]
+    #[arg(long, env = "PROMSAFE_SUBSET", value_parser = share, value_name = "PERCENT", default_value_t = Subset::ALL)]
     pub(super) subset: Subset,
     /// How to print the result
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]
@@ -77,6 +77,12 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     let found = directory(PathBuf::from(&args.target), args).await?;
     print(&verified(&found, args.output)?)?;
     Ok(exit::of_grade(found.report.grade))
+}
+
+/// Reads `5%` or `5`; nothing at all is what `--level list` is for.
+fn share(text: &str) -> Result<Subset, String> {
+    let subset: Subset = text.parse()?;
+    if subset == Subset::NONE { Err("at least 1%; --level list reads no data".to_owned()) } else { Ok(subset) }
 }
 
 /// How closely to look at backups.

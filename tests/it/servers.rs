@@ -5,7 +5,9 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::primitives::{ByteStream, DateTime, SdkBody};
 use aws_sdk_s3::types::{BucketVersioningStatus, ObjectLockMode, VersioningConfiguration};
+use base64::Engine as _;
 use futures::future::join_all;
+use promsafe::model::Sha256;
 use promsafe::store::{CreateOnly, Store};
 
 use crate::copies::directory_comes_back_from;
@@ -167,8 +169,9 @@ async fn locks_objects(server: &Server) -> bool {
     let put = client.put_object().bucket(LOCKED).key("a").body(ByteStream::from_static(b"kept"));
     let put = put.object_lock_mode(ObjectLockMode::Compliance).object_lock_retain_until_date(DateTime::from(tomorrow));
     // The API asks for a checksum where locks are set.
-    let put = put.checksum_algorithm(aws_sdk_s3::types::ChecksumAlgorithm::Sha256);
-    let written = put.send().await.unwrap();
+    let checksum = base64::engine::general_purpose::STANDARD.encode(Sha256::of(b"kept").as_bytes());
+    let put = put.checksum_sha256(checksum);
+    let Ok(written) = put.send().await else { return false };
     let Some(version) = written.version_id else { return false };
     let deleted = client.delete_object().bucket(LOCKED).key("a").version_id(&version).send().await;
     deleted.is_err() && client.get_object().bucket(LOCKED).key("a").version_id(version).send().await.is_ok()

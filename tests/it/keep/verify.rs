@@ -188,7 +188,8 @@ fn two_blocks() -> Vec<(String, Vec<u8>)> {
 async fn copied(promsafe: &Promsafe, files: &[(String, Vec<u8>)]) -> String {
     let files: Vec<_> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.clone())).collect();
     let directory = super::backups::directory_with(&files);
-    promsafe.run(&format!("copy {}", directory.path().display())).await.with(0);
+    // Read again: blocks of these names and sizes are known, and taken over, once they have been copied.
+    promsafe.run(&format!("copy {} --reread", directory.path().display())).await.with(0);
     let listed = promsafe.run("list -o json").await.with(0).json();
     let path = directory.path().canonicalize().unwrap().display().to_string();
     let backups = listed["backups"].as_array().unwrap();

@@ -8,7 +8,7 @@ use promsafe::tsdb::{Grade, Report};
 use super::Judged;
 
 /// Where the table goes, for `testbed/truth`.
-const TABLE: &str = "PROMSAFE_TRUTH_TABLE";
+pub(super) const TABLE: &str = "PROMSAFE_TRUTH_TABLE";
 
 /// A difference that is meant: rows that begin so, with promsafe's grade, and the reason.
 struct Known {
