@@ -39,6 +39,8 @@ pub async fn list(store: &Store) -> Result<Listing, StoreError> {
             Err(error @ (StoreError::Damaged { .. } | StoreError::NewerFormat { .. })) => {
                 listing.unreadable.push((id, error));
             }
+            // Deleted since it was listed.
+            Err(StoreError::NoSuchBackup { .. }) => {}
             Err(error) => return Err(error),
         }
     }
