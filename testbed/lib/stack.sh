@@ -32,13 +32,15 @@ operator_crds() { kubectl get crd -o name | grep '\.monitoring\.coreos\.com$'; }
 # --- apply
 
 apply_operator() {
+  # The operator looks once, when it starts, which of its definitions are served.
+  apply -f "$OPERATOR/example/prometheus-operator-crd"
+  kubectl wait --for=condition=Established --timeout=30s crd -l '!none' >/dev/null
   sed 's/namespace: default/namespace: prometheus-operator/' "$OPERATOR/bundle.yaml" | apply -f -
   local file
   for file in "$OPERATOR"/example/rbac/prometheus/prometheus-{service-account,cluster-role,cluster-role-binding}.yaml; do
     sed 's/namespace: default/namespace: monitoring/' "$file"
     echo ---
   done | apply -n monitoring -f -
-  kubectl wait --for=condition=Established --timeout=30s crd -l '!none' >/dev/null
 }
 
 # A namespace still being deleted refuses what is created in it.
