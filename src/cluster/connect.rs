@@ -8,6 +8,7 @@ use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+use tokio::sync::OnceCell;
 
 use super::Cluster;
 use super::error::ClusterError;
@@ -59,6 +60,7 @@ impl Cluster {
             server: server.trim_end_matches('/').into(),
             timeouts: timeouts.clone().into(),
             reached: Arc::new(AtomicBool::new(false)),
+            streams_lists: Arc::new(OnceCell::new()),
         })
     }
 }

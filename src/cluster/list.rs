@@ -1,23 +1,17 @@
-//! Listing, page by page, without reparsing what was listed: the text of each object is cut out of the answer as it
-//! stands.
+//! Listing without reparsing what was listed: the text of each object is cut out of the answer as it stands.
 
 use futures::stream::{Stream, TryStreamExt, try_unfold};
-use http::StatusCode;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::Cluster;
 use super::error::ClusterError;
+use super::listing::{JSON, Listing};
 use super::path::{collection, segment};
 use super::request::Call;
 use crate::model::ServedKind;
 
-/// Objects asked for at once.
-const PAGE: u32 = 500;
 /// Asks for no more than the metadata of each object (Kubernetes 1.15; older servers answer with all of it).
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
-/// How often a listing goes on where the API server forgot its place (410).
-const MOST_RESTARTS: u32 = 3;
 
 /// An object as listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,27 +22,6 @@ pub struct CapturedText {
     pub name: String,
     /// Its JSON as the API server spells it for a single object.
     pub json: Box<str>,
-}
-
-#[derive(Deserialize)]
-struct Page<'a> {
-    #[serde(default)]
-    metadata: PageMetadata,
-    #[serde(borrow)]
-    items: Option<Vec<&'a RawValue>>,
-}
-
-/// A 410 as far as going on needs it.
-#[derive(Deserialize)]
-struct Forgotten {
-    #[serde(default)]
-    metadata: PageMetadata,
-}
-
-#[derive(Default, Deserialize)]
-struct PageMetadata {
-    #[serde(default, rename = "continue")]
-    next: String,
 }
 
 /// What of an object is needed to name it.
@@ -76,7 +49,7 @@ impl Cluster {
         namespace: Option<&str>,
         label_selector: Option<&str>,
     ) -> Result<Vec<CapturedText>, ClusterError> {
-        self.list_as("application/json", kind, namespace, label_selector).await
+        self.list_as(JSON, kind, namespace, label_selector).await
     }
 
     /// The names of all objects of a cluster-scoped kind; their content stays at the API server.
@@ -88,15 +61,15 @@ impl Cluster {
         Ok(listed.into_iter().map(|object| object.name).collect())
     }
 
-    /// All objects of a kind, page by page: no more than a page of them is held here. A page that the API server forgot
-    /// its place in goes on from there at a newer version.
+    /// All objects of a kind as they come: no more than a page of them is held here. What changes meanwhile may be there
+    /// as it was or as it is, and nothing is there twice.
     pub fn pages(
         &self,
         kind: &ServedKind,
         namespace: Option<&str>,
         label_selector: Option<&str>,
     ) -> impl Stream<Item = Result<Vec<CapturedText>, ClusterError>> + Send + 'static {
-        self.pages_as("application/json", kind, namespace, label_selector)
+        self.pages_as(JSON, kind, namespace, label_selector)
     }
 
     async fn list_as(
@@ -123,78 +96,18 @@ impl Cluster {
             None if kind.namespaced => format!("{resource} in all namespaces"),
             None => resource,
         };
-        let mut first_page = format!("{}?limit={PAGE}", collection(&kind.api_version(), &kind.plural, namespace));
+        let mut path = collection(&kind.api_version(), &kind.plural, namespace);
         if let Some(selector) = label_selector {
-            first_page = format!("{first_page}&labelSelector={}", segment(selector));
+            path = format!("{path}?labelSelector={}", segment(selector));
         }
-        let call = Call { accept, ..Call::get("list", object, first_page.clone()) };
-        let listing = Listing { cluster: self.clone(), kind: kind.clone(), first_page, restarts: 0 };
-        try_unfold((listing, Some(call)), async |(mut listing, call)| match call {
-            None => Ok(None),
-            Some(call) => {
-                let (page, next) = listing.page(call).await?;
-                Ok(Some((page, (listing, next))))
-            }
-        })
+        let listing = Listing::new(self, kind, Call { accept, ..Call::get("list", object, path) });
+        try_unfold(listing, async |mut listing| Ok(listing.next().await?.map(|page| (page, listing))))
     }
-}
-
-/// A listing under way.
-struct Listing {
-    cluster: Cluster,
-    kind: ServedKind,
-    /// Path and query of the first page.
-    first_page: String,
-    /// How often the API server forgot its place.
-    restarts: u32,
-}
-
-impl Listing {
-    /// One page, and the call for the next one.
-    async fn page(&mut self, mut call: Call) -> Result<(Vec<CapturedText>, Option<Call>), ClusterError> {
-        loop {
-            let answer = self.cluster.send(&call).await?;
-            if answer.status == StatusCode::NOT_FOUND {
-                return Ok((Vec::new(), None));
-            }
-            if answer.status == StatusCode::GONE && self.restarts < MOST_RESTARTS {
-                self.restarts += 1;
-                // With its 410 the API server gives a token to go on with, at a newer version
-                // (apiserver `pkg/storage/continue.go`): what was listed already does not come twice.
-                let Some(next) = next_page(&answer.body) else { return Err(self.cluster.refused(&call, &answer)) };
-                call.uri = self.uri(&next);
-                continue;
-            }
-            if !answer.status.is_success() {
-                return Err(self.cluster.refused(&call, &answer));
-            }
-            let page: Page = call.parse(&answer.body)?;
-            let items = page.items.unwrap_or_default().into_iter().map(|item| captured(&self.kind, item));
-            let items = items.collect::<Result<_, _>>().map_err(|error| call.unreadable(&error))?;
-            let next = page.metadata.next;
-            if next.is_empty() {
-                return Ok((items, None));
-            }
-            call.uri = self.uri(&next);
-            return Ok((items, Some(call)));
-        }
-    }
-
-    fn uri(&self, next: &str) -> String {
-        format!("{}&continue={}", self.first_page, segment(next))
-    }
-}
-
-/// The token in an answer, whether a page or a 410.
-fn next_page(body: &[u8]) -> Option<String> {
-    let page: Forgotten = serde_json::from_slice(body).ok()?;
-    Some(page.metadata.next).filter(|next| !next.is_empty())
 }
 
 /// An item of a list. Lists of built-in kinds leave `kind` and `apiVersion` out; put back in front, where and in the
 /// order in which the API server has them in a single object.
-fn captured(kind: &ServedKind, item: &RawValue) -> Result<CapturedText, serde_json::Error> {
-    let text = item.get();
+pub(super) fn captured(kind: &ServedKind, text: &str) -> Result<CapturedText, serde_json::Error> {
     let named: Named = serde_json::from_str(text)?;
     let json = match (named.kind, text.strip_prefix('{')) {
         (None, Some(rest)) => {
@@ -221,7 +134,7 @@ mod tests {
     }
 
     fn text(item: &str) -> CapturedText {
-        captured(&kind(), &RawValue::from_string(item.to_owned()).unwrap()).unwrap()
+        captured(&kind(), item).unwrap()
     }
 
     #[test]

@@ -4,7 +4,9 @@
 mod connect;
 mod discovery;
 mod error;
+mod items;
 mod list;
+mod listing;
 mod login;
 mod path;
 mod pod;
@@ -13,6 +15,7 @@ mod portforward;
 mod proxy;
 mod request;
 mod retry;
+mod whole;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +24,7 @@ use std::sync::atomic::AtomicBool;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 pub use connect::ConnectOptions;
 pub use error::ClusterError;
@@ -46,6 +50,8 @@ pub struct Cluster {
     timeouts: Arc<Timeouts>,
     /// Whether the API server ever answered: a server that was there may come back, one that never was rarely does.
     reached: Arc<AtomicBool>,
+    /// Whether it writes long lists object by object, once that was asked.
+    streams_lists: Arc<OnceCell<bool>>,
 }
 
 /// What a create did.

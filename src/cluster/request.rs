@@ -66,7 +66,7 @@ impl Call {
         }
     }
 
-    fn build(&self) -> Result<Request<Body>, ClusterError> {
+    pub(super) fn build(&self) -> Result<Request<Body>, ClusterError> {
         let mut request = Request::builder().method(&self.method).uri(&self.uri).header(ACCEPT, self.accept);
         if let Some(content) = &self.content {
             request = request.header(CONTENT_TYPE, content.media_type);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{DiscoverError, Scope};
 use crate::cluster::{CapturedText, Cluster, ClusterError};
@@ -49,17 +49,21 @@ pub(crate) struct Lister<'a> {
     pub(super) scope: &'a Scope,
 }
 
-/// The pages of one kind, fetched ahead.
+/// The pages of one kind, fetched ahead: the first at once, the others from when it is taken. A list that waits for long
+/// in the middle of an answer would be ended by the API server, which gives each request a minute.
 pub(super) struct Pages {
     kind: ServedKind,
     place: String,
     received: mpsc::Receiver<Result<Vec<CapturedText>, ClusterError>>,
+    go_on: Option<oneshot::Sender<()>>,
 }
 
 impl Pages {
     /// The next page; `None` after the last.
     pub(super) async fn next(&mut self) -> Result<Option<impl Iterator<Item = Found>>, DiscoverError> {
         let Some(page) = self.received.recv().await else { return Ok(None) };
+        // It may have ended with its first page.
+        self.go_on.take().map(|go_on| go_on.send(()));
         let page = page.map_err(|source| {
             let what = format!("{}{}", self.kind.plural, self.place);
             DiscoverError::List { what, source }
@@ -99,16 +103,23 @@ impl Lister<'_> {
 
     fn fetch_ahead(&self, kind: &ServedKind, namespace: Option<&str>) -> Pages {
         let (send, received) = mpsc::channel(PAGES_AHEAD);
+        let (go_on, begun) = oneshot::channel();
         let mut pages = Box::pin(self.cluster.pages(kind, namespace, None));
         tokio::spawn(async move {
+            let mut begun = Some(begun);
             while let Some(page) = pages.next().await {
                 let last = page.is_err();
                 if send.send(page).await.is_err() || last {
                     return;
                 }
+                if let Some(begun) = begun.take()
+                    && begun.await.is_err()
+                {
+                    return;
+                }
             }
         });
-        Pages { kind: kind.clone(), place: in_words(namespace), received }
+        Pages { kind: kind.clone(), place: in_words(namespace), received, go_on: Some(go_on) }
     }
 
     /// All objects that the rules may choose.

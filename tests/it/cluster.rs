@@ -136,24 +136,55 @@ async fn listed_custom_resource_has_the_text_of_a_single_get() {
     assert_eq!(Some(&listed[0].json), cluster.get(&key, &kind.api_version()).await.unwrap().as_ref());
 }
 
+/// Makes so many ConfigMaps in a namespace.
+fn make_config_maps(control_plane: &ControlPlane, namespace: &str, count: usize) {
+    let items: Vec<_> = (0..count)
+        .map(|number| {
+            json!({ "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": format!("c{number}"), "namespace": namespace }, "data": { "x": "y".repeat(1200) } })
+        })
+        .collect();
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
+    control_plane.kubectl(&["create", "--filename=-"], &list.to_string());
+}
+
 #[tokio::test]
 async fn listing_goes_on_when_the_server_forgot_its_place() {
     let (control_plane, cluster) = with_namespace("expired").await;
-    let items: Vec<_> = (0..501)
-        .map(|number| {
-            json!({ "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": { "name": format!("c{number}"), "namespace": "expired" } })
-        })
-        .collect();
-    control_plane.kubectl(
-        &["create", "--filename=-"],
-        &json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string(),
-    );
+    make_config_maps(control_plane, "expired", 501);
     let proxy = FaultProxy::start(control_plane).await;
+    // Of a server that does not say its version no long list is asked for at once.
+    proxy.spoil(Method::GET, "/version", When::Always, Fault::Status(404));
     let gone = proxy.spoil(Method::GET, "continue=", When::First(1), Fault::Status(410));
     let kind = served(&cluster, GroupKind("", "ConfigMap")).await;
     let listed = proxy.cluster(&short()).await.list(&kind, Some("expired"), None).await.unwrap();
     assert_eq!((listed.len(), gone.spoilt()), (501, 1));
+}
+
+#[tokio::test]
+async fn long_list_comes_in_one_answer_and_one_that_breaks_off_is_gone_on_with_page_by_page() {
+    let (control_plane, cluster) = with_namespace("long").await;
+    make_config_maps(control_plane, "long", 1100);
+    let kind = served(&cluster, GroupKind("", "ConfigMap")).await;
+    let by_pages = {
+        let proxy = FaultProxy::start(control_plane).await;
+        proxy.spoil(Method::GET, "/version", When::Always, Fault::Status(404));
+        proxy.cluster(&short()).await.list(&kind, Some("long"), None).await.unwrap()
+    };
+    assert_eq!(by_pages.len(), 1100);
+    for (fault, requests) in
+        [(None, 2), (Some(Fault::CutAnswer), 5), (Some(Fault::Close), 4), (Some(Fault::Status(503)), 4)]
+    {
+        let proxy = FaultProxy::start(control_plane).await;
+        let spoilt = When::Only(if fault.is_some() { 2 } else { u32::MAX });
+        let asked = proxy.spoil(Method::GET, "/long/configmaps", spoilt, fault.unwrap_or(Fault::Close));
+        let mut listed = proxy.cluster(&short()).await.list(&kind, Some("long"), None).await.unwrap();
+        listed.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut expected = by_pages.clone();
+        expected.sort_by(|a, b| a.name.cmp(&b.name));
+        assert!(listed == expected, "{fault:?}: {} objects", listed.len());
+        assert_eq!(asked.matched(), requests, "{fault:?}");
+    }
 }
 
 #[tokio::test]

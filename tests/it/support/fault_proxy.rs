@@ -6,7 +6,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use futures::StreamExt;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -223,8 +225,15 @@ async fn half(answer: Response<Body>) -> io::Result<Answered> {
     let (parts, body) = answer.into_parts();
     let bytes = body.collect_bytes().await.map_err(io::Error::other)?;
     let broken = kube::Error::Service(io::Error::from(io::ErrorKind::ConnectionReset).into());
-    let frames = [Ok(Frame::data(bytes.slice(..bytes.len() / 2))), Err(broken)];
-    Ok(Response::from_parts(parts, StreamBody::new(futures::stream::iter(frames)).boxed_unsync()))
+    let frames = futures::stream::iter([Ok(Frame::data(bytes.slice(..bytes.len() / 2))), Err(broken)]);
+    // What hyper has not sent when the error comes it never sends.
+    let frames = frames.then(async |frame| {
+        if frame.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        frame
+    });
+    Ok(Response::from_parts(parts, StreamBody::new(frames).boxed_unsync()))
 }
 
 fn fault_for(rules: &Rules, request: &Request<Incoming>) -> Option<Fault> {
