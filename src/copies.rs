@@ -90,6 +90,7 @@ impl Copying<'_> {
         let report = self.workers.run(&work).await?;
         let mut problems: Vec<Problem> =
             report.problems().iter().map(|why| unsaved(volume, why, &work.identity)).collect();
+        problems.extend((report.files == 0 && holds_tsdb(volume)).then(|| empty(volume)));
         problems.extend(self.remove(&work, claim, snapshot).await);
         let copy = CopyRecord {
             tree: report.tree,
@@ -102,6 +103,7 @@ impl Copying<'_> {
             run_as_user: work.identity.run_as_user,
             run_as_group: work.identity.run_as_group,
             fs_group: work.identity.fs_group,
+            placement: work.identity.placement,
         };
         Ok(Copied { copy, problems })
     }
@@ -151,6 +153,22 @@ fn unsaved(volume: &DataVolume, why: &str, identity: &Identity) -> Problem {
         cause,
         hint: "let the pods of the volume run as a user that owns its files: securityContext.runAsUser and fsGroup"
             .to_owned(),
+    }
+}
+
+/// Whether a volume is one of a Prometheus, an agent or a ThanosRuler, which writes files as soon as it runs.
+fn holds_tsdb(volume: &DataVolume) -> bool {
+    let mut users = volume.used_by.iter().chain(&volume.leftover_of);
+    users.any(|user| user.starts_with("Prometheus") || user.starts_with("ThanosRuler"))
+}
+
+fn empty(volume: &DataVolume) -> Problem {
+    Problem {
+        object: format!("PersistentVolumeClaim {}", volume.qualified_name()),
+        tried: "copy".to_owned(),
+        cause: "the copy is empty: there is no file on the volume, where Prometheus writes some as soon as it runs"
+            .to_owned(),
+        hint: "look whether its pod writes to this volume: the mount of its data directory, spec.storage".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ mod earlier;
 mod known;
 mod pieces;
 pub(crate) mod progress;
-mod throttle;
+pub(crate) mod throttle;
 mod walk;
 
 use std::collections::{HashMap, HashSet};
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use earlier::{CopyOf, earlier_trees};
 
 use crate::files::LocalDirectory;
-use crate::model::{CopyRecord, Event, Problem, Reporter, Sha256, TreeEntry, TreeEntryKind};
+use crate::model::{CopyRecord, Event, Placement, Problem, Reporter, Sha256, TreeEntry, TreeEntryKind};
 use crate::store::{Store, StoreError};
 use crate::tree_format::{TreeError, TreeWriter, in_order};
 use known::KnownBlocks;
@@ -106,6 +106,7 @@ impl Copied {
             run_as_user: None,
             run_as_group: None,
             fs_group: None,
+            placement: Placement::default(),
         }
     }
 }

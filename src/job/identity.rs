@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Task;
-use crate::model::CopyRecord;
+use crate::model::{CopyRecord, Placement};
 
 /// User and group of nobody on any node.
 const NOBODY: i64 = 65534;
@@ -21,8 +21,8 @@ pub struct Identity {
     pub fs_group: Option<i64>,
     pub(super) supplemental_groups: Vec<i64>,
     pub(super) selinux_level: Option<String>,
-    pub(super) tolerations: Vec<Value>,
-    pub(super) image_pull_secrets: Vec<Value>,
+    /// Where they run.
+    pub placement: Placement,
 }
 
 #[derive(Default, Deserialize)]
@@ -37,8 +37,8 @@ struct PodSpec {
     security_context: Option<Security>,
     containers: Vec<Container>,
     volumes: Vec<Volume>,
-    tolerations: Vec<Value>,
-    image_pull_secrets: Vec<Value>,
+    #[serde(flatten)]
+    placement: Placement,
 }
 
 #[derive(Default, Deserialize)]
@@ -86,7 +86,7 @@ struct ClaimSource {
 impl Identity {
     /// That of the container that mounts the claim in a pod given as JSON; a container's own words come before its pod's.
     pub fn of_pod(pod: &str, claim: &str) -> Self {
-        let PodSpec { security_context, containers, volumes, tolerations, image_pull_secrets } =
+        let PodSpec { security_context, containers, volumes, placement } =
             serde_json::from_str::<Pod>(pod).unwrap_or_default().spec;
         let is_it = |volume: &Volume| volume.persistent_volume_claim.as_ref().is_some_and(|it| it.claim_name == claim);
         let name = volumes.into_iter().find(is_it).map(|volume| volume.name).unwrap_or_default();
@@ -100,15 +100,14 @@ impl Identity {
             fs_group: pod.fs_group,
             supplemental_groups: pod.supplemental_groups,
             selinux_level: selinux.and_then(|options| options.level),
-            tolerations,
-            image_pull_secrets,
+            placement,
         }
     }
 
     /// That of a copy.
     pub fn of_copy(copy: &CopyRecord) -> Self {
         let (run_as_user, run_as_group, fs_group) = (copy.run_as_user, copy.run_as_group, copy.fs_group);
-        Self { run_as_user, run_as_group, fs_group, ..Self::default() }
+        Self { run_as_user, run_as_group, fs_group, placement: copy.placement.clone(), ..Self::default() }
     }
 
     /// Why its own user is not the one that is used, if so.
@@ -154,11 +153,8 @@ impl Identity {
 
     /// Adds where such a pod may run, and how its image is pulled.
     pub(super) fn place(&self, pod: &mut Value) {
-        if !self.tolerations.is_empty() {
-            pod["tolerations"] = json!(self.tolerations);
-        }
-        if !self.image_pull_secrets.is_empty() {
-            pod["imagePullSecrets"] = json!(self.image_pull_secrets);
+        if let (Some(pod), Value::Object(placement)) = (pod.as_object_mut(), json!(self.placement)) {
+            pod.extend(placement);
         }
     }
 }
@@ -174,6 +170,8 @@ mod tests {
                 {"name": "prometheus", "securityContext": container, "volumeMounts": [{"name": "db"}]}],
             "volumes": [{"name": "config", "secret": {}}, {"name": "db", "persistentVolumeClaim": {"claimName": "db-0"}}],
             "tolerations": [{"key": "monitoring", "operator": "Exists"}],
+            "nodeSelector": {"zone": "a"},
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {}}, "podAntiAffinity": {}},
             "imagePullSecrets": [{"name": "registry"}],
         }});
         Identity::of_pod(&pod.to_string(), "db-0")
@@ -193,12 +191,24 @@ mod tests {
             (&context["runAsUser"], &context["runAsGroup"], &context["fsGroup"]),
             (&json!(1001), &json!(3000), &json!(2000))
         );
-        let mut spec = json!({});
-        identity.place(&mut spec);
-        assert_eq!(
-            (&spec["imagePullSecrets"][0]["name"], &spec["tolerations"][0]["key"]),
-            (&json!("registry"), &json!("monitoring"))
-        );
+    }
+
+    #[test]
+    fn worker_runs_where_the_pods_of_its_volume_do_and_keeps_no_distance_to_them() {
+        let place = |identity: Identity| {
+            let mut spec = json!({});
+            identity.place(&mut spec);
+            spec
+        };
+        let spec = place(of(&json!({}), &json!({})));
+        let expected = json!({
+            "tolerations": [{"key": "monitoring", "operator": "Exists"}],
+            "nodeSelector": {"zone": "a"},
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {}}},
+            "imagePullSecrets": [{"name": "registry"}],
+        });
+        assert_eq!(spec, expected);
+        assert_eq!(place(Identity::default()), json!({}));
     }
 
     #[test]

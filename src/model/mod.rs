@@ -30,7 +30,10 @@ pub use key::{GroupKind, ObjectKey};
 pub use manifest::CapturedManifest;
 pub use origin::Origin;
 pub use problem::{Problem, Refusal};
-pub use record::{BackupRecord, CopyRecord, DirectorySource, FORMAT, FORMAT_WITH_COPIES, FileRecord, VolumeRecord};
+pub use record::{
+    Affinity, BackupRecord, CopyRecord, DirectorySource, FORMAT, FORMAT_WITH_COPIES, FileRecord, Placement,
+    VolumeRecord,
+};
 pub use sha256::{Sha256, Sha256Error};
 pub use snapshot::SnapshotRecord;
 pub use store_lock::{StoreLockKind, StoreSign};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     BackupId, ClusterIdentity, DataVolume, Fingerprint, Instance, MissingReference, Operator, Sha256, SnapshotRecord,
@@ -93,6 +94,49 @@ pub struct CopyRecord {
     pub run_as_group: Option<i64>,
     /// Group id that owns the volume (`fsGroup`), if it is known.
     pub fs_group: Option<i64>,
+    /// Where the pods of the volume run.
+    #[serde(default, skip_serializing_if = "Placement::is_anywhere")]
+    pub placement: Placement,
+}
+
+/// What a pod says about where it runs and how its image is pulled, in the words of its spec (Kubernetes API, core/v1
+/// `PodSpec`): a volume that is filled on another node, in another zone, may be out of its reach.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Placement {
+    /// Labels of the nodes it may run on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Its affinity to nodes.
+    #[serde(skip_serializing_if = "Affinity::is_none")]
+    pub affinity: Affinity,
+    /// Taints of nodes that it bears.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<Value>,
+    /// Secrets to pull its image with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub image_pull_secrets: Vec<Value>,
+}
+
+/// Of a pod's affinity what binds it to nodes; what it says of other pods is meant for its own kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Affinity {
+    /// `nodeAffinity` as it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_affinity: Option<Value>,
+}
+
+impl Affinity {
+    fn is_none(&self) -> bool {
+        self.node_affinity.is_none()
+    }
+}
+
+impl Placement {
+    fn is_anywhere(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A directory of a machine that was copied without a cluster.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::model::{
     BackupId, BackupRecord, BlockMeta, ClusterIdentity, CopyRecord, DataVolume, DirectorySource, FileRecord,
-    Fingerprint, Head, Instance, InstanceKind, MissingReference, ObjectKey, Operator, Probe, Sha256, SnapshotRecord,
-    VolumeRecord,
+    Fingerprint, Head, Instance, InstanceKind, MissingReference, ObjectKey, Operator, Placement, Probe, Sha256,
+    SnapshotRecord, VolumeRecord,
 };
 
 /// A backup of an empty cluster.
@@ -126,6 +126,7 @@ fn copy() -> CopyRecord {
         run_as_user: Some(1000),
         run_as_group: Some(1000),
         fs_group: Some(2000),
+        placement: Placement::default(),
     }
 }
 

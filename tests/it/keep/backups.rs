@@ -5,7 +5,7 @@ use std::path::Path;
 
 use promsafe::layout;
 use promsafe::model::{
-    BackupId, BackupRecord, ClusterIdentity, CopyRecord, DirectorySource, PIECE_BYTES, Sha256, TreeEntry,
+    BackupId, BackupRecord, ClusterIdentity, CopyRecord, DirectorySource, PIECE_BYTES, Placement, Sha256, TreeEntry,
     TreeEntryKind, VolumeRecord,
 };
 use promsafe::store::{Store, StoreError};
@@ -164,5 +164,6 @@ fn copy_record(tree: Sha256, tree_bytes: u64, files: u64, bytes: u64) -> CopyRec
         run_as_user: None,
         run_as_group: None,
         fs_group: None,
+        placement: Placement::default(),
     }
 }
