@@ -97,6 +97,9 @@ pub async fn copy_directory(
     };
     let copied = copy(store, &wanted, reporter).await;
     let copied = copied.map_err(|error| CopyDirectoryError::Copy { directory: source.path.clone(), source: error })?;
+    if copied.files == 0 {
+        return Err(CopyDirectoryError::Refused(vec![nothing_in(&source)]));
+    }
     let record = record(request, source, &copied);
     lock.still_held().await?;
     let sealing = async { store.begin(&request.id).await?.seal(&record).await };
@@ -119,6 +122,15 @@ fn directory_of(store: &Store, named: &Path) -> Result<PathBuf, Refusal> {
         return Err(refused("holds the store itself".to_owned(), "name a store outside of it with --store"));
     }
     Ok(path)
+}
+
+/// A backup of nothing would be found when it is needed: most often the disk is not mounted.
+fn nothing_in(source: &DirectorySource) -> Refusal {
+    Refusal {
+        object: format!("directory {}", source.path),
+        why: "holds no file that can be copied".to_owned(),
+        fix: "mount its disk, or name the directory that Prometheus keeps its data in".to_owned(),
+    }
 }
 
 /// Whether a path that need not be there yet is in a directory.

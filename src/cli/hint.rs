@@ -5,6 +5,7 @@ use crate::cluster::ClusterError;
 use crate::lock::LockError;
 use crate::prune::PruneError;
 use crate::store::StoreLockError;
+use crate::verify::VerifyError;
 
 impl Failure {
     /// What to type or do next.
@@ -19,11 +20,12 @@ impl Failure {
             return "a newer format needs a newer promsafe; bring back what is damaged from a copy of the store, or give the \
                     backup up: promsafe delete ID --force";
         }
+        if let Self::Verify(VerifyError::NoData { .. }) = self {
+            return "name the directory that holds Prometheus' blocks and wal; a backup is named by its id: promsafe list";
+        }
         match self.exit() {
             Exit::Usage => "promsafe --help shows every option",
-            Exit::Refused => {
-                "nothing was changed; mend what was refused (a missing namespace, denied permissions) and run it again"
-            }
+            Exit::Refused => "nothing was changed; mend what was refused and run it again",
             Exit::NoSuchBackup => "promsafe list shows the complete backups of a store; --store names another",
             Exit::Damaged => "promsafe list shows other backups; a newer format needs a newer promsafe",
             Exit::Unreachable => {
