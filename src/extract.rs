@@ -1,5 +1,6 @@
 //! The extract pipeline: open a backup, choose a copied volume, bring its files into a directory.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct ExtractRequest {
     pub head: Head,
     /// What happens when something is damaged.
     pub on_damage: OnDamage,
+    /// Bytes fetched per second at most.
+    pub bytes_per_second: Option<NonZeroU64>,
 }
 
 /// Files that are in the directory.
@@ -82,6 +85,7 @@ pub async fn extract(
         head: request.head,
         on_damage: request.on_damage,
         pieces_in_flight: PIECES_IN_FLIGHT,
+        bytes_per_second: request.bytes_per_second,
     };
     match fill(store, &wanted, reporter).await {
         Ok(filled) => Ok(Extracted {

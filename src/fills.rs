@@ -103,6 +103,7 @@ async fn one(workers: &Workers<'_>, plan: &RestorePlan, fill: &Fill) -> Result<(
     let mut options = vec![format!("--tree={}", fill.copy.tree)];
     options.extend((settings.head == Head::LeaveOut).then(|| "--blocks-only".to_owned()));
     options.extend((settings.on_damage == OnDamage::Skip).then(|| "--skip-damaged".to_owned()));
+    options.extend(settings.bandwidth.map(|bytes| format!("--bandwidth={bytes}")));
     let work = Work {
         task: Task::Fill,
         name: names::filling(&plan.backup, &plan.run, &fill.claim),

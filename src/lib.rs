@@ -70,6 +70,7 @@ pub mod explain;
 pub mod extract;
 pub mod list;
 pub mod prune;
+pub mod quarantine;
 pub mod restore;
 pub mod verify;
 

@@ -89,7 +89,9 @@ pub enum Failure {
     #[error("copy the volume")]
     SaveVolume(#[from] CopyError),
     /// Prometheus would not start on what was brought back.
-    #[error("what was brought back is whole, and Prometheus would not start on it: {0}")]
+    #[error(
+        "what was brought back is what was copied, and Prometheus would not start on it: {0}; --skip-damaged leaves that out"
+    )]
     Unstartable(String),
     /// A volume could not be filled.
     #[error("fill the volume")]

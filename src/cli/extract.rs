@@ -1,8 +1,9 @@
 //! `promsafe extract`
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
-use super::options::{StoreArgs, output_format};
+use super::options::{StoreArgs, bandwidth, output_format};
 use super::{Exit, Failure, print, until_interrupted};
 use crate::extract::{ExtractRequest, extract};
 use crate::fill::{Head, OnDamage};
@@ -26,6 +27,9 @@ pub(super) struct Args {
     /// Leave out blocks and files of which something is damaged or missing, and bring back all else
     #[arg(long, env = "PROMSAFE_SKIP_DAMAGED")]
     skip_damaged: bool,
+    /// Bytes per second to fetch at most, such as 50MiB
+    #[arg(long, env = "PROMSAFE_BANDWIDTH", value_parser = bandwidth, value_name = "BYTES")]
+    bandwidth: Option<NonZeroU64>,
     /// How to print the result; with json, progress on stderr is JSON lines too
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]
     pub(super) output: OutputFormat,
@@ -43,6 +47,7 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
             volume: args.volume.clone(),
             head: if args.blocks_only { Head::LeaveOut } else { Head::Include },
             on_damage: if args.skip_damaged { OnDamage::Skip } else { OnDamage::Stop },
+            bytes_per_second: args.bandwidth,
         };
         extract(&store, &request, reporter.as_ref()).await
     })

@@ -12,15 +12,13 @@ use jiff::Timestamp;
 use super::options::{StoreArgs, bandwidth};
 use super::termination::TerminationLog;
 use super::{Exit, Failure, until_interrupted};
-use crate::copy::{CopyRequest, Reading, copy};
+use crate::copy::{CopyRequest, PIECES_IN_FLIGHT, Reading, copy};
 use crate::fill::{FillRequest, Head, OnDamage, fill};
 use crate::model::{Event, Problem, Reporter, Sha256, Timeouts, WorkerProgress, WorkerReport};
+use crate::quarantine::quarantine;
 use crate::report::OutputFormat;
 use crate::tsdb::{Grade, Subset};
-use crate::verify::{VerifyError, VerifyRequest, verify_directory};
-
-/// Pieces in flight, of 8 MiB each: they fit the memory that a Job has.
-const PIECES_IN_FLIGHT: usize = 8;
+use crate::verify::{Verified, VerifyError, VerifyRequest, verify_directory};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -70,6 +68,9 @@ struct FillArgs {
     /// Leave out what is damaged
     #[arg(long)]
     skip_damaged: bool,
+    /// Bytes per second to fetch at most
+    #[arg(long, value_parser = bandwidth, value_name = "BYTES")]
+    bandwidth: Option<NonZeroU64>,
     #[command(flatten)]
     termination: TerminationLog,
     #[command(flatten)]
@@ -117,7 +118,6 @@ async fn save(args: &SaveArgs) -> Result<WorkerReport, Failure> {
     let request = CopyRequest {
         known_trees: args.known.clone(),
         reading: if args.reread { Reading::Everything } else { Reading::OnlyNew },
-        pieces_in_flight: PIECES_IN_FLIGHT,
         bytes_per_second: args.bandwidth,
         ..CopyRequest::new(&args.root, "volume")
     };
@@ -143,44 +143,61 @@ async fn bring_back(args: &FillArgs) -> Result<WorkerReport, Failure> {
         head: if args.blocks_only { Head::LeaveOut } else { Head::Include },
         on_damage: if args.skip_damaged { OnDamage::Skip } else { OnDamage::Stop },
         pieces_in_flight: PIECES_IN_FLIGHT,
+        bytes_per_second: args.bandwidth,
     };
     let filled = until_interrupted(fill(&store, &request, &Lines)).await?;
+    let mut problems: Vec<String> = filled.left_out.iter().map(words).collect();
     let mut notes: Vec<String> = filled.problems.iter().map(words).collect();
-    let root = args.root.clone();
-    let verdict = tokio::task::spawn_blocking(move || verdict(&root)).await;
-    notes.extend(verdict.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?);
+    let (root, on_damage) = (args.root.clone(), request.on_damage);
+    let judged = tokio::task::spawn_blocking(move || judge(&root, on_damage)).await;
+    let (left_out, worth_knowing) = judged.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    problems.extend(left_out);
+    notes.extend(worth_knowing);
     Ok(WorkerReport {
         tree: args.tree,
         tree_bytes: 0,
         files: filled.files,
         bytes: filled.bytes,
         sent_bytes: filled.written_bytes,
-        problems: filled.left_out.iter().map(words).collect(),
+        problems,
         notes,
         more_problems: 0,
     })
 }
 
-/// What is to be known of a data directory that Prometheus will start on. Volumes of others have none.
+/// What of a data directory is left out since Prometheus would not start on it, and what else is to be known of it.
+/// Volumes of others have neither.
 ///
 /// # Errors
 /// When Prometheus would not start on it.
-fn verdict(root: &Path) -> Result<Vec<String>, Failure> {
+fn judge(root: &Path, on_damage: OnDamage) -> Result<(Vec<String>, Vec<String>), Failure> {
+    let Some(mut verified) = verdict(root)? else { return Ok((Vec::new(), Vec::new())) };
+    let mut left_out = Vec::new();
+    if verified.report.grade == Grade::Fatal && on_damage == OnDamage::Skip {
+        left_out = quarantine(&verified)?;
+        let Some(rest) = verdict(root)? else { return Ok((left_out, Vec::new())) };
+        verified = rest;
+    }
+    let worse = verified.report.all_findings().filter(|finding| finding.grade >= Grade::Degraded);
+    let told: Vec<String> = worse.map(|finding| format!("{}: {}", finding.path, finding.what)).collect();
+    if verified.report.grade == Grade::Fatal {
+        Err(Failure::Unstartable(told.join("; ")))
+    } else {
+        Ok((left_out, told))
+    }
+}
+
+fn verdict(root: &Path) -> Result<Option<Verified>, Failure> {
     let request = VerifyRequest {
         subset: Subset::ALL,
         now_ms: Timestamp::now().as_millisecond(),
         threads: NonZeroUsize::MIN,
         stop: Arc::new(AtomicBool::new(false)),
     };
-    let report = match verify_directory(root, &request) {
-        Err(VerifyError::NoData { .. }) => return Ok(Vec::new()),
-        verified => verified?.report,
-    };
-    let parts = report.blocks.iter().flat_map(|block| &block.findings);
-    let all = parts.chain(report.logs.iter().flat_map(|log| &log.findings)).chain(&report.findings);
-    let worse = all.filter(|finding| finding.grade >= Grade::Degraded);
-    let told: Vec<String> = worse.map(|finding| format!("{}: {}", finding.path, finding.what)).collect();
-    if report.grade == Grade::Fatal { Err(Failure::Unstartable(told.join("; "))) } else { Ok(told) }
+    match verify_directory(root, &request) {
+        Err(VerifyError::NoData { .. }) => Ok(None),
+        verified => Ok(Some(verified?)),
+    }
 }
 
 fn words(problem: &Problem) -> String {

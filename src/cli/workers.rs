@@ -65,7 +65,7 @@ pub(super) struct WorkerArgs {
     #[arg(long, env = "PROMSAFE_PARALLEL_COPIES", default_value = "4", value_name = "COUNT",
           value_parser = clap::value_parser!(u8).range(1..=64))]
     parallel_copies: u8,
-    /// Bytes per second that each Job may send, such as 50MiB [default: no limit]
+    /// Bytes per second that each Job may send or fetch, such as 50MiB [default: no limit]
     #[arg(long, env = "PROMSAFE_BANDWIDTH", value_parser = bandwidth, value_name = "BYTES")]
     bandwidth: Option<NonZeroU64>,
 }

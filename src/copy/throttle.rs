@@ -1,4 +1,4 @@
-//! Not more than so many bytes a second, whoever sends them.
+//! Not more than so many bytes a second, whoever sends or fetches them.
 
 use std::num::NonZeroU64;
 use std::sync::{Mutex, PoisonError};
@@ -6,25 +6,25 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Gives leave to send bytes, one after the other.
+/// Gives leave to move bytes, one after the other.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     bytes_per_second: NonZeroU64,
-    /// When all bytes that leave was given for have been sent.
+    /// When all bytes that leave was given for are through.
     free_at: Mutex<Option<Instant>>,
 }
 
 impl Throttle {
-    pub(super) fn new(bytes_per_second: NonZeroU64) -> Self {
+    pub(crate) fn new(bytes_per_second: NonZeroU64) -> Self {
         Self { bytes_per_second, free_at: Mutex::new(None) }
     }
 
-    /// Waits until so many bytes may be sent.
-    pub(super) async fn take(&self, bytes: u64) {
+    /// Waits until so many bytes may be moved.
+    pub(crate) async fn take(&self, bytes: u64) {
         sleep_until(self.begin(Instant::now(), bytes)).await;
     }
 
-    /// When bytes that are ready now may be sent: when all that had leave before are through.
+    /// When bytes that are ready now may be moved: when all that had leave before are through.
     fn begin(&self, now: Instant, bytes: u64) -> Instant {
         let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = free_at.map_or(now, |free_at| free_at.max(now));

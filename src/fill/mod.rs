@@ -5,6 +5,7 @@ mod check;
 mod contents;
 mod run;
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,8 @@ pub struct FillRequest {
     pub on_damage: OnDamage,
     /// Pieces in flight; each takes 8 MiB.
     pub pieces_in_flight: usize,
+    /// Bytes fetched per second at most.
+    pub bytes_per_second: Option<NonZeroU64>,
 }
 
 /// What was brought back.

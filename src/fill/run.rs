@@ -11,6 +11,7 @@ use super::check::{There, check};
 use super::contents::{Contents, Unit};
 use super::{FillError, FillRequest, Filled, OnDamage};
 use crate::copy::progress::Progress;
+use crate::copy::throttle::Throttle;
 use crate::files::{LocalDirectory, Owner, TargetDirectory, UnfinishedFile};
 use crate::model::{Event, PIECE_BYTES, Problem, Reporter, Sha256, TreeEntry, TreeEntryKind};
 use crate::store::{Store, StoreError};
@@ -29,6 +30,7 @@ pub(super) async fn fill(store: &Store, request: &FillRequest, reporter: &dyn Re
         request,
         target: Arc::new(target),
         progress: Progress::new(&request.name, reporter),
+        throttle: request.bytes_per_second.map(Throttle::new),
         lost: Mutex::new(Vec::new()),
         written_bytes: AtomicU64::new(0),
         not_owned: Mutex::new(Vec::new()),
@@ -62,6 +64,7 @@ struct Filling<'a> {
     contents: Arc<Contents>,
     target: Arc<TargetDirectory>,
     progress: Progress<'a>,
+    throttle: Option<Throttle>,
     /// What is left out, and why.
     lost: Mutex<Vec<(Unit, String)>>,
     written_bytes: AtomicU64,
@@ -208,6 +211,9 @@ impl Filling<'_> {
     }
 
     async fn get(&self, piece: &Sha256, bytes: u64) -> Result<Vec<u8>, StoreError> {
+        if let Some(throttle) = &self.throttle {
+            throttle.take(bytes).await;
+        }
         let content = self.store.get_data(piece).await?;
         match content.len() as u64 {
             length if length == bytes => Ok(content),

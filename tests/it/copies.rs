@@ -196,6 +196,32 @@ async fn extract_goes_on_where_it_was_interrupted() {
     assert_eq!(differences(&place.volume(), &place.path("back")), [""; 0]);
 }
 
+#[tokio::test]
+async fn interrupted_extract_is_as_slow_as_asked_ends_at_once_and_goes_on() {
+    let place = Place::new(4);
+    let all = number(&place.copy("").await.with(0), "/copied/bytes");
+    let back = place.path("back");
+    let command = format!("extract latest --to {} --bandwidth 1MiB -o json", back.display());
+    let running = place.promsafe.start(&command);
+    until("a file is whole", || has_whole_file(&back)).await;
+    let id = running.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let ended = running.ended().await.failed(130, &["interrupted", "run the same command again"]);
+    assert!(ended.took < Duration::from_secs(20), "{ended:#?}");
+    let rest = number(&place.extract("back", "").await.with(0), "/written_bytes");
+    assert!(0 < rest && rest < all, "{rest} of {all}");
+    assert_eq!(differences(&place.volume(), &back), [""; 0]);
+}
+
+/// Whether a file with content is there under its own name.
+fn has_whole_file(directory: &Path) -> bool {
+    fs::read_dir(directory).into_iter().flatten().flatten().any(|entry| {
+        let unfinished = entry.file_name().to_string_lossy().starts_with(".promsafe-unfinished");
+        let metadata = entry.metadata().unwrap();
+        if metadata.is_dir() { has_whole_file(&entry.path()) } else { !unfinished && metadata.len() > 0 }
+    })
+}
+
 fn flip(object: &Path) {
     let mut content = fs::read(object).unwrap();
     let middle = content.len() / 2;
@@ -327,6 +353,10 @@ async fn refusals_say_what_to_type() {
     let unknown = format!("extract latest --volume a/b --to {}", place.path("x").display());
     place.promsafe.run(&unknown).await.failed(4, &["holds no copy of a/b", "--volume: "]);
     place.promsafe.run("copy /nowhere").await.failed(4, &["directory /nowhere", "No such file"]);
+    write(&place.path("unmounted"), "lost+found/x", b"of the file system");
+    let unmounted = format!("copy {}", place.path("unmounted").display());
+    place.promsafe.run(&unmounted).await.failed(4, &["holds no file that can be copied", "mount its disk"]);
+    assert_eq!(place.promsafe.run("list -o json").await.with(0).json()["backups"].as_array().unwrap().len(), 1);
     let around = format!("copy {}", place.root.path().display());
     place.promsafe.run(&around).await.failed(4, &["holds the store itself", "--store"]);
     place.promsafe.run("copy / --bandwidth 0").await.with(2).says(&["write it like 50MiB"]);

@@ -8,6 +8,7 @@ mod census;
 mod closure;
 mod cluster;
 mod copy;
+mod copy_elsewhere;
 mod cronjob;
 mod damaged_snapshot;
 mod disaster;
