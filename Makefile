@@ -44,5 +44,5 @@ demo: ## backup, disaster, restore and proof on one screen (STORE=s3 or STORE=lo
 test: ## every test
 	@tests/run
 
-bench: ## figures; one of them with ONLY=NAME
-	@testbed/bench $(ONLY)
+bench: ## figures; some of them with ONLY="NAME NAME"
+	@testbed/bench "$(ONLY)"

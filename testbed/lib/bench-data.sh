@@ -39,25 +39,37 @@ write_samples() {
     }'
 }
 
+# The block of this number, in a directory.
+make_block() {
+  local number=$1 to=$2 start scratch
+  scratch=$(mktemp -d "$to.XXXXXX") || return
+  start=$(((1700000000 / DATA_BLOCK_SECONDS + number) * DATA_BLOCK_SECONDS))
+  write_samples $start $((start + DATA_BLOCK_SECONDS)) >"$scratch/samples" &&
+    "$BIN/promtool" tsdb create-blocks-from openmetrics --quiet --max-block-duration=8h "$scratch/samples" "$scratch/block" >&2 &&
+    mv "$scratch/block"/*/ "$to/" && rm -rf "$scratch"
+}
+
 # A data directory of DATA_GIB, made once and kept in the cache; and beside it one more block.
 make_data() {
-  local blocks=$((DATA_GIB * DATA_BLOCKS_PER_GIB)) start block part key
+  local blocks=$((DATA_GIB * DATA_BLOCKS_PER_GIB)) number=0 cores part key pid pids
+  cores=$(nproc)
   key=$({ declare -f write_samples; echo "$DATA_SERIES $DATA_STEP $DATA_BLOCK_SECONDS"; } | sha256sum | cut -c1-16)
   DATA=${XDG_CACHE_HOME:-$HOME/.cache}/promsafe-testbed/bench-data-$key-$DATA_GIB
   [[ ! -d $DATA ]] || return 0
   part=$DATA.part
   rm -rf "$part"
   mkdir -p "$part/data" "$part/next"
-  start=$((1700000000 / DATA_BLOCK_SECONDS * DATA_BLOCK_SECONDS))
-  for ((block = 0; block <= blocks; block++)); do
-    say "making block $((block + 1)) of $((blocks + 1))"
-    write_samples $((start + block * DATA_BLOCK_SECONDS)) $((start + (block + 1) * DATA_BLOCK_SECONDS)) >"$part/samples"
-    rm -rf "$part/block"
-    "$BIN/promtool" tsdb create-blocks-from openmetrics --quiet --max-block-duration=8h "$part/samples" "$part/block" >&2 ||
-      die "promtool makes no block"
-    if ((block < blocks)); then mv "$part/block"/*/ "$part/data/"; else mv "$part/block"/*/ "$part/next/"; fi
+  make_block $blocks "$part/next" || die "promtool makes no block"
+  while ((number < blocks)); do
+    say "making blocks from $((number + 1)) of $blocks"
+    pids=()
+    while ((${#pids[@]} < cores && number < blocks)); do
+      make_block $number "$part/data" &
+      pids+=($!)
+      number=$((number + 1))
+    done
+    for pid in "${pids[@]}"; do wait "$pid" || die "promtool makes no block"; done
   done
-  rm -rf "$part/samples" "$part/block"
   mv "$part" "$DATA"
 }
 
@@ -192,6 +204,7 @@ measure_verify() {
   for ((round = 1; round <= DATA_ROUNDS; round++)); do
     timed_here taskset -c 0 "$PROMSAFE" verify "$DATA/data"
     own=$WALL_MS
+    record verify-peak-memory "$PEAK_KIB * 1024 / 1000000" 1
     timed_here taskset -c 0 "$ROOT/target/release/examples/crc32c" "$DATA/data"
     crc=$WALL_MS
     promtool=0
