@@ -13,6 +13,7 @@ pub mod job;
 pub mod layout;
 pub mod marks;
 pub mod metrics;
+pub mod mounting;
 pub mod names;
 pub mod operator_scope;
 pub mod order;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Task;
 use crate::model::{CopyRecord, Placement};
+use crate::mounting::container_that_mounts;
 
 /// User and group of nobody on any node.
 const NOBODY: i64 = 65534;
@@ -26,22 +27,6 @@ pub struct Identity {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct Pod {
-    spec: PodSpec,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct PodSpec {
-    security_context: Option<Security>,
-    containers: Vec<Container>,
-    volumes: Vec<Volume>,
-    #[serde(flatten)]
-    placement: Placement,
-}
-
-#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Security {
     run_as_user: Option<i64>,
@@ -57,42 +42,19 @@ struct SeLinux {
     level: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Container {
-    security_context: Option<Security>,
-    volume_mounts: Vec<Mount>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Mount {
-    name: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Volume {
-    name: String,
-    persistent_volume_claim: Option<ClaimSource>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ClaimSource {
-    claim_name: String,
+impl Security {
+    /// That of a container or of a pod's spec.
+    fn of(value: &Value) -> Self {
+        Self::deserialize(&value["securityContext"]).unwrap_or_default()
+    }
 }
 
 impl Identity {
     /// That of the container that mounts the claim in a pod given as JSON; a container's own words come before its pod's.
     pub fn of_pod(pod: &str, claim: &str) -> Self {
-        let PodSpec { security_context, containers, volumes, placement } =
-            serde_json::from_str::<Pod>(pod).unwrap_or_default().spec;
-        let is_it = |volume: &Volume| volume.persistent_volume_claim.as_ref().is_some_and(|it| it.claim_name == claim);
-        let name = volumes.into_iter().find(is_it).map(|volume| volume.name).unwrap_or_default();
-        let mounts = |container: &Container| container.volume_mounts.iter().any(|mount| mount.name == name);
-        let container = containers.into_iter().find(mounts).and_then(|container| container.security_context);
-        let (pod, container) = (security_context.unwrap_or_default(), container.unwrap_or_default());
+        let pod: Value = serde_json::from_str(pod).unwrap_or_default();
+        let container = container_that_mounts(&pod, claim).map(Security::of).unwrap_or_default();
+        let (placement, pod) = (Placement::deserialize(&pod["spec"]).unwrap_or_default(), Security::of(&pod["spec"]));
         let selinux = container.se_linux_options.or(pod.se_linux_options);
         Self {
             run_as_user: container.run_as_user.or(pod.run_as_user),

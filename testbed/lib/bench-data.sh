@@ -83,7 +83,7 @@ prepare_data() {
   RUSTIC=$(command -v rustic || echo "${XDG_CACHE_HOME:-$HOME/.cache}/promsafe-testbed/rustic/bin/rustic")
   if [[ ! -x $RUSTIC ]]; then
     say "building rustic (about 15 min the first time, on 2 cores)"
-    cargo install --quiet --root "${RUSTIC%/bin/rustic}" --no-default-features --features rustls-tls rustic-rs >&2 ||
+    cargo install --quiet --root "${RUSTIC%/bin/rustic}" --no-default-features rustic-rs >&2 ||
       { say "rustic cannot be built here: the figures compare with restic alone"; RUSTIC=; }
   fi
   make_data
