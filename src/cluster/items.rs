@@ -16,14 +16,24 @@ pub(super) enum ItemsError {
 pub(super) struct Items {
     /// Objects and arrays that are open.
     depth: u32,
-    in_string: bool,
-    escaped: bool,
+    text: Text,
     /// The string read last in the outermost object: the key, when a value follows.
     key: Vec<u8>,
-    in_items: bool,
+    /// Whether `items` is open.
+    within: bool,
     /// What has come of the item that is open.
     item: Vec<u8>,
     ended: bool,
+}
+
+/// Where in a string it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Text {
+    #[default]
+    Outside,
+    Inside,
+    /// Behind a backslash.
+    Escaped,
 }
 
 /// Depth inside the list's own object.
@@ -40,28 +50,28 @@ impl Items {
         // Where the open item goes on in these bytes.
         let mut from = 0;
         for (at, &byte) in bytes.iter().enumerate() {
-            if self.in_string {
+            if self.text != Text::Outside {
                 self.in_a_string(byte);
                 continue;
             }
             match byte {
                 b'"' => {
-                    self.in_string = true;
+                    self.text = Text::Inside;
                     if self.depth == LIST {
                         self.key.clear();
                     }
                 }
                 b'{' | b'[' => {
                     if self.depth == LIST {
-                        self.in_items = byte == b'[' && self.key == b"items";
-                    } else if self.depth == ITEMS && self.in_items {
+                        self.within = byte == b'[' && self.key == b"items";
+                    } else if self.depth == ITEMS && self.within {
                         from = at;
                     }
                     self.depth += 1;
                 }
                 b'}' | b']' => {
                     self.depth = self.depth.saturating_sub(1);
-                    if self.depth == ITEMS && self.in_items {
+                    if self.depth == ITEMS && self.within {
                         self.item.extend_from_slice(&bytes[from..=at]);
                         each(std::str::from_utf8(&self.item).map_err(|_| ItemsError::NotText)?);
                         self.item.clear();
@@ -71,20 +81,20 @@ impl Items {
                 _ => {}
             }
         }
-        if self.in_items && self.depth > ITEMS {
+        if self.within && self.depth > ITEMS {
             self.item.extend_from_slice(&bytes[from..]);
         }
         Ok(())
     }
 
     fn in_a_string(&mut self, byte: u8) {
-        if self.escaped {
-            self.escaped = false;
-        } else if byte == b'\\' {
-            self.escaped = true;
-        } else if byte == b'"' {
-            self.in_string = false;
-        } else if self.depth == LIST {
+        self.text = match (self.text, byte) {
+            (Text::Escaped, _) => Text::Inside,
+            (_, b'\\') => Text::Escaped,
+            (_, b'"') => Text::Outside,
+            _ => Text::Inside,
+        };
+        if self.depth == LIST && self.text == Text::Inside {
             self.key.push(byte);
         }
     }

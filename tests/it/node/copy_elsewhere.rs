@@ -87,7 +87,7 @@ fn node_copy_goes_into_another_class_and_what_prometheus_would_not_start_on_is_l
 
     let restored = program.run(&[&line[..], &["--skip-damaged"]].concat()).with_code(3).result();
     assert_eq!(restored["proven"], true, "{restored}");
-    assert!(restored["problems"].to_string().contains(&spoiled), "{restored}");
+    assert!(restored["fill_problems"].to_string().contains(&spoiled), "{restored}");
     history_is_whole();
     let of_monitoring = CLAIMS.iter().filter(|(namespace, _)| *namespace == "monitoring").count();
     let volumes = Elsewhere::volumes();
