@@ -25,7 +25,15 @@ impl Failure {
         }
         match self.exit() {
             Exit::Usage => "promsafe --help shows every option",
-            Exit::Refused => "nothing was changed; mend what was refused and run it again",
+            Exit::Refused => match self {
+                Self::Copy(_) | Self::Extract(_) | Self::Delete(_) | Self::Prune(_) | Self::SaveVolume(_) => {
+                    "nothing was changed; mend what was refused and run it again"
+                }
+                _ => {
+                    "nothing was changed; mend what was refused (promsafe rbac prints the permissions that a run needs) and \
+                     run it again"
+                }
+            },
             Exit::NoSuchBackup => "promsafe list shows the complete backups of a store; --store names another",
             Exit::Damaged => "promsafe list shows other backups; a newer format needs a newer promsafe",
             Exit::Unreachable => {
