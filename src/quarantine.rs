@@ -23,6 +23,8 @@ pub fn quarantine(verified: &Verified) -> io::Result<Vec<String>> {
         }
         removed.push(format!("{}: {why}; left out", directories.join(", ")));
     }
+    // The claim will say that it is filled: what is gone has to stay gone after a power cut.
+    fs::File::open(&verified.path)?.sync_all()?;
     Ok(removed)
 }
 
