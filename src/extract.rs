@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::copy::PIECES_IN_FLIGHT;
-use crate::fill::{Durability, FillError, FillRequest, Filled, Head, OnDamage, fill};
+use crate::fill::{FillError, FillRequest, Filled, Head, OnDamage, fill};
 use crate::model::{BackupId, BackupRecord, Refusal, Reporter, Sha256, VolumeRecord};
 use crate::store::{Store, StoreError};
 
@@ -86,7 +86,6 @@ pub async fn extract(
         on_damage: request.on_damage,
         pieces_in_flight: PIECES_IN_FLIGHT,
         bytes_per_second: request.bytes_per_second,
-        durability: Durability::Later,
     };
     match fill(store, &wanted, reporter).await {
         Ok(filled) => Ok(Extracted {

@@ -13,7 +13,7 @@ use super::options::{StoreArgs, bandwidth};
 use super::termination::TerminationLog;
 use super::{Exit, Failure, until_interrupted};
 use crate::copy::{CopyRequest, PIECES_IN_FLIGHT, Reading, copy};
-use crate::fill::{Durability, FillRequest, Head, OnDamage, fill};
+use crate::fill::{FillRequest, Head, OnDamage, fill};
 use crate::model::{Event, Problem, Reporter, Sha256, Timeouts, WorkerProgress, WorkerReport};
 use crate::quarantine::quarantine;
 use crate::report::OutputFormat;
@@ -144,8 +144,6 @@ async fn bring_back(args: &FillArgs) -> Result<WorkerReport, Failure> {
         on_damage: if args.skip_damaged { OnDamage::Skip } else { OnDamage::Stop },
         pieces_in_flight: PIECES_IN_FLIGHT,
         bytes_per_second: args.bandwidth,
-        // The claim will say that it is filled.
-        durability: Durability::AtTheEnd,
     };
     let filled = until_interrupted(fill(&store, &request, &Lines)).await?;
     let mut problems: Vec<String> = filled.left_out.iter().map(words).collect();

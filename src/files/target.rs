@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 use rustix::fs::{Gid, Uid};
 use rustix::fs::{
-    chownat, fchmod, fchown, futimens, mkdirat, openat, renameat, statat, symlinkat, syncfs, unlinkat, utimensat,
+    chownat, fchmod, fchown, fsync, futimens, mkdirat, openat, renameat, statat, symlinkat, unlinkat, utimensat,
 };
 
 use crate::model::{Sha256, TreeEntry};
@@ -143,7 +143,7 @@ impl TargetDirectory {
         Ok(owner)
     }
 
-    /// Gives a file that is there, or a directory, mode, owner and time.
+    /// Gives a file that is there, or a directory, mode, owner and time. A directory is then on disk with all its names.
     ///
     /// # Errors
     /// When it is not there or the system refuses anything but the owner.
@@ -157,15 +157,8 @@ impl TargetDirectory {
             Err(error) if entry.path.is_empty() && error.kind() == io::ErrorKind::PermissionDenied => Owner::AsWanted,
             other => other?,
         };
+        fsync(&file)?;
         Ok(owner)
-    }
-
-    /// Has all that was written on disk, with all names. Whatever else of the file system is not there yet goes with it.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn sync(&self) -> io::Result<()> {
-        Ok(syncfs(&self.root)?)
     }
 
     /// Removes a file, a link, or a directory with all that is in it. It is no error if there is none.
@@ -190,12 +183,13 @@ impl UnfinishedFile {
         self.file.write_all_at(bytes, offset)
     }
 
-    /// Gives it mode, owner and time, and its name.
+    /// Gives it mode, owner and time, has it on disk, and gives it its name.
     ///
     /// # Errors
     /// When the system refuses anything but the owner.
     pub fn finish(&self, entry: &TreeEntry) -> io::Result<Owner> {
         let owner = dress(&self.file, entry)?;
+        self.file.sync_all()?;
         renameat(&self.directory, &self.unfinished, &self.directory, &self.name)?;
         Ok(owner)
     }

@@ -34,16 +34,6 @@ pub enum OnDamage {
     Skip,
 }
 
-/// When what was brought back is on disk.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// When the run ends well: others rely on it.
-    AtTheEnd,
-    /// When the system comes to it, as with any copy of files. After a power cut the next run sees by the content what is missing.
-    #[default]
-    Later,
-}
-
 /// What is brought back, and how.
 #[derive(Debug, Clone)]
 pub struct FillRequest {
@@ -61,8 +51,6 @@ pub struct FillRequest {
     pub pieces_in_flight: usize,
     /// Bytes fetched per second at most.
     pub bytes_per_second: Option<NonZeroU64>,
-    /// When it is on disk.
-    pub durability: Durability,
 }
 
 /// What was brought back.

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::check::{There, check};
 use super::contents::{Contents, Unit};
-use super::{Durability, FillError, FillRequest, Filled, OnDamage};
+use super::{FillError, FillRequest, Filled, OnDamage};
 use crate::copy::progress::Progress;
 use crate::copy::throttle::Throttle;
 use crate::files::{LocalDirectory, Owner, TargetDirectory, UnfinishedFile};
@@ -17,7 +17,7 @@ use crate::model::{Event, PIECE_BYTES, Problem, Reporter, Sha256, TreeEntry, Tre
 use crate::store::{Store, StoreError};
 use crate::words;
 
-/// Files that get owner, mode and name at once.
+/// Files that are brought to disk at once.
 const FINISHING: usize = 16;
 
 pub(super) async fn fill(store: &Store, request: &FillRequest, reporter: &dyn Reporter) -> Result<Filled, FillError> {
@@ -97,7 +97,6 @@ impl Filling<'_> {
         self.fetch(&missing).await?;
         self.remove_lost()?;
         self.dress(&equal)?;
-        self.sync().await?;
         self.progress.end();
         Ok(self.outcome())
     }
@@ -262,16 +261,6 @@ impl Filling<'_> {
             self.note_owner(directory.path.clone(), self.target.dress(directory))?;
         }
         Ok(())
-    }
-
-    async fn sync(&self) -> Result<(), FillError> {
-        if self.request.durability == Durability::Later {
-            return Ok(());
-        }
-        let target = self.target.clone();
-        let synced = tokio::task::spawn_blocking(move || target.sync()).await;
-        let synced = synced.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        synced.map_err(|error| write_error(self.request, "", error))
     }
 
     fn outcome(self) -> Filled {
