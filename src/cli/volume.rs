@@ -114,7 +114,7 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 async fn save(args: &SaveArgs) -> Result<WorkerReport, Failure> {
-    let store = args.store.open(&Timeouts::default()).await?;
+    let store = args.store.open(&Timeouts::for_data()).await?;
     let request = CopyRequest {
         known_trees: args.known.clone(),
         reading: if args.reread { Reading::Everything } else { Reading::OnlyNew },
@@ -135,7 +135,7 @@ async fn save(args: &SaveArgs) -> Result<WorkerReport, Failure> {
 }
 
 async fn bring_back(args: &FillArgs) -> Result<WorkerReport, Failure> {
-    let store = args.store.open(&Timeouts::default()).await?;
+    let store = args.store.open(&Timeouts::for_data()).await?;
     let request = FillRequest {
         tree: args.tree,
         directory: args.root.clone(),

@@ -14,7 +14,7 @@ use crate::copy::progress::Progress;
 use crate::copy::throttle::Throttle;
 use crate::files::{LocalDirectory, Owner, TargetDirectory, UnfinishedFile};
 use crate::model::{Event, PIECE_BYTES, Problem, Reporter, Sha256, TreeEntry, TreeEntryKind};
-use crate::store::{Store, StoreError};
+use crate::store::{FetchError, Store, StoreError};
 use crate::words;
 
 /// Files that are brought to disk at once.
@@ -180,45 +180,41 @@ impl Filling<'_> {
         Ok(())
     }
 
-    /// Fetches a piece and writes it to its place.
+    /// Brings a piece to its place, or leaves out what it belongs to.
     async fn piece(&self, job: Job) -> Result<Job, FillError> {
         let entry = &job.growing.entry;
         if job.growing.left_out.load(Ordering::Relaxed) || self.is_lost(&entry.path) {
             job.growing.left_out.store(true, Ordering::Relaxed);
             return Ok(job);
         }
-        let content = match &job.piece {
-            None => Vec::new(),
-            Some((piece, _, bytes)) => match self.get(piece, *bytes).await {
-                Ok(content) => content,
-                Err(error @ StoreError::Damaged { .. }) if self.request.on_damage == OnDamage::Skip => {
-                    job.growing.left_out.store(true, Ordering::Relaxed);
-                    self.lose(&entry.path, &error);
-                    return Ok(job);
-                }
-                Err(source) => return Err(FillError::Read { object: entry.path.clone(), source }),
-            },
-        };
-        let (growing, target, offset) =
-            (job.growing.clone(), self.target.clone(), job.piece.map_or(0, |(_, offset, _)| offset));
-        let bytes = content.len() as u64;
-        let written = tokio::task::spawn_blocking(move || write(&growing, &target, offset, &content)).await;
-        let written = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        written.map_err(|error| write_error(self.request, &entry.path, error))?;
-        self.written_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.progress.done(bytes, bytes);
+        match self.bring(&job).await {
+            Ok(bytes) => {
+                self.written_bytes.fetch_add(bytes, Ordering::Relaxed);
+                self.progress.done(bytes, bytes);
+            }
+            Err(FetchError::Read(error @ StoreError::Damaged { .. })) if self.request.on_damage == OnDamage::Skip => {
+                job.growing.left_out.store(true, Ordering::Relaxed);
+                self.lose(&entry.path, &error);
+            }
+            Err(FetchError::Read(source)) => return Err(FillError::Read { object: entry.path.clone(), source }),
+            Err(FetchError::Write(error)) => return Err(write_error(self.request, &entry.path, error)),
+        }
         Ok(job)
     }
 
-    async fn get(&self, piece: &Sha256, bytes: u64) -> Result<Vec<u8>, StoreError> {
+    /// Brings a piece to its place; how many bytes it has.
+    async fn bring(&self, job: &Job) -> Result<u64, FetchError> {
+        let (growing, target) = (job.growing.clone(), self.target.clone());
+        let Some((piece, offset, bytes)) = job.piece else {
+            let made = tokio::task::spawn_blocking(move || write(&growing, &target, 0, &[])).await;
+            let made = made.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+            return made.map(|()| 0).map_err(FetchError::Write);
+        };
         if let Some(throttle) = &self.throttle {
             throttle.take(bytes).await;
         }
-        let content = self.store.get_data(piece).await?;
-        match content.len() as u64 {
-            length if length == bytes => Ok(content),
-            length => Err(self.store.damaged_data(piece, format!("it has {length} bytes where the tree says {bytes}"))),
-        }
+        let to_its_place = move |at, part: &[u8]| write(&growing, &target, offset + at, part);
+        self.store.fetch_data(&piece, bytes, to_its_place).await.map(|()| bytes)
     }
 
     fn is_lost(&self, path: &str) -> bool {

@@ -22,6 +22,11 @@ impl Sha256 {
         Self(Hasher::digest(bytes).into())
     }
 
+    /// One that was computed elsewhere.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Its 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

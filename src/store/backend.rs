@@ -3,10 +3,21 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
+use tokio::sync::mpsc;
 
 use super::{Remote, StoreAccess, StoreError};
 use crate::model::Sha256;
+
+/// An object as it comes in.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// It begins, and what came before is void: the request had to be sent again.
+    Begin,
+    /// The next bytes of it.
+    Bytes(Bytes),
+}
 
 /// A flat map from keys to bytes that can grow and shrink, but in which nothing changes.
 ///
@@ -32,6 +43,10 @@ pub trait Backend: Send + Sync {
 
     /// All bytes of an object; `None` if there is none.
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>>;
+
+    /// All bytes of an object, handed on as they come; `false` if there is none. Nobody who takes them any more is no error:
+    /// the rest is not read.
+    fn get_parts<'a>(&'a self, key: &'a str, parts: mpsc::Sender<Part>) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// The bytes of an object in this range, cut at its end: a range that begins at or behind the end gives no bytes.
     /// `None` if there is no object.

@@ -2,7 +2,12 @@
 //! an error that names the object.
 
 use std::collections::HashMap;
+use std::io;
 
+use sha2::{Digest as _, Sha256 as Hasher};
+use tokio::sync::mpsc;
+
+use super::backend::Part;
 use super::{Store, StoreError};
 use crate::layout;
 use crate::model::Sha256;
@@ -14,6 +19,18 @@ pub enum Written {
     New,
     /// It was there already.
     There,
+}
+
+/// Parts of a piece that wait to be hashed and written. The HTTP client gives them up to 400 KiB.
+const PARTS_WAITING: usize = 4;
+
+/// A piece was not brought to where it should go.
+#[derive(Debug)]
+pub enum FetchError {
+    /// It could not be read, or is not what was written.
+    Read(StoreError),
+    /// It could not be written there.
+    Write(io::Error),
 }
 
 impl Store {
@@ -54,6 +71,33 @@ impl Store {
         }
     }
 
+    /// Reads a piece of this size and hands it to `write` as it comes, with the offset in the piece. What was written is
+    /// right only when this succeeds; it may begin again meanwhile. `write` may block.
+    ///
+    /// # Errors
+    /// As [`Store::get_data`], and when `write` fails.
+    pub async fn fetch_data(
+        &self,
+        sha256: &Sha256,
+        bytes: u64,
+        write: impl FnMut(u64, &[u8]) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), FetchError> {
+        let path = layout::data_path(sha256);
+        let (parts, coming) = mpsc::channel(PARTS_WAITING);
+        // Hashing and writing take the processor and the disk; meanwhile the next parts come.
+        let writing = tokio::task::spawn_blocking(move || take_parts(coming, bytes, write));
+        let read = self.backend.get_parts(&path, parts).await;
+        let written = writing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        let (found, length) = written.map_err(FetchError::Write)?;
+        let damaged = |why: String| Err(FetchError::Read(self.damaged_data(sha256, why)));
+        match read.map_err(FetchError::Read)? {
+            false => damaged("it is missing".to_owned()),
+            true if length != bytes => damaged(format!("it has {length} bytes where the tree says {bytes}")),
+            true if found != *sha256 => damaged(format!("its {length} bytes have the sha256 {found}")),
+            true => Ok(()),
+        }
+    }
+
     /// The error about a piece or tree that is not what it should be.
     pub fn damaged_data(&self, sha256: &Sha256, why: String) -> StoreError {
         StoreError::Damaged { file: self.at(&layout::data_path(sha256)), why }
@@ -66,4 +110,25 @@ impl Store {
     pub async fn delete_data(&self, sha256: &Sha256) -> Result<(), StoreError> {
         self.backend.delete(&layout::data_path(sha256)).await
     }
+}
+
+/// Hashes and writes parts until no more come; how many bytes they were. Bytes behind the end of the piece belong nowhere.
+fn take_parts(
+    mut coming: mpsc::Receiver<Part>,
+    expected: u64,
+    mut write: impl FnMut(u64, &[u8]) -> io::Result<()>,
+) -> io::Result<(Sha256, u64)> {
+    let (mut hasher, mut length) = (Hasher::new(), 0);
+    while let Some(part) = coming.blocking_recv() {
+        match part {
+            Part::Begin => (hasher, length) = (Hasher::new(), 0),
+            Part::Bytes(bytes) => {
+                hasher.update(&bytes);
+                let room = usize::try_from(expected.saturating_sub(length)).unwrap_or(usize::MAX);
+                write(length, &bytes[..bytes.len().min(room)])?;
+                length += bytes.len() as u64;
+            }
+        }
+    }
+    Ok((Sha256::from_bytes(hasher.finalize().into()), length))
 }

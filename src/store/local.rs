@@ -8,12 +8,16 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;
+use tokio::sync::mpsc;
 
 use super::StoreError;
-use super::backend::{Backend, is_key};
+use super::backend::{Backend, Part, is_key};
 
 /// What the names of unfinished files begin with.
 const UNFINISHED: &str = ".unfinished-";
+
+/// Bytes of a file that are handed on at once.
+const PART_BYTES: usize = 256 << 10;
 
 /// How often a write is tried when another process keeps removing the directory it goes to.
 const TRIES: u32 = 5;
@@ -65,6 +69,14 @@ impl Backend for Local {
         Box::pin(self.blocking("read", key, |root, key| absent_is_none(fs::read(path_of(root, key)?))))
     }
 
+    fn get_parts<'a>(&'a self, key: &'a str, parts: mpsc::Sender<Part>) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let hand_on = move |root: &Path, key: &str| {
+            let handed = absent_is_none(hand_on(&path_of(root, key)?, &parts))?;
+            Ok(handed.is_some())
+        };
+        Box::pin(self.blocking("read", key, hand_on))
+    }
+
     fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
         Box::pin(self.blocking("read", key, |root, key| absent_is_none(read_range(&path_of(root, key)?, range))))
     }
@@ -112,6 +124,21 @@ fn write_new(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist_noclobber(path).map_err(|refused| refused.error)?;
     sync_directory(directory)
+}
+
+fn hand_on(path: &Path, parts: &mpsc::Sender<Part>) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    let mut part = Part::Begin;
+    while parts.blocking_send(part).is_ok() {
+        let mut bytes = vec![0; PART_BYTES];
+        let read = file.read(&mut bytes)?;
+        if read == 0 {
+            break;
+        }
+        bytes.truncate(read);
+        part = Part::Bytes(bytes.into());
+    }
+    Ok(())
 }
 
 fn read_range(path: &Path, range: Range<u64>) -> io::Result<Vec<u8>> {

@@ -31,10 +31,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 #[doc(hidden)]
-pub use backend::Backend;
+pub use backend::{Backend, Part};
 pub use backup::{Draft, SealedBackup};
 pub use check::Fault;
-pub use data::Written;
+pub use data::{FetchError, Written};
 pub use error::{Cause, StoreError};
 pub use lock::{StoreLock, StoreLockError, StoreLockRequest};
 pub use marks::{MarkName, StoreClock, StoreTime};

@@ -6,9 +6,10 @@ use std::time::Duration;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use futures::future::BoxFuture;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::backend::{Backend, is_key};
+use super::backend::{Backend, Part, is_key};
 use super::s3_access::{Handover, StoreAccess};
 use super::s3_answer::{Failure, Meaning};
 use super::s3_client::{Connected, connect};
@@ -147,6 +148,29 @@ impl S3 {
         }
     }
 
+    /// Whether there is such an object; its parts go to whoever takes them.
+    async fn hand_on(&self, key: &str, parts: &mpsc::Sender<Part>) -> Result<bool, Failure> {
+        let full = self.full(key)?;
+        let (result, _) = self
+            .attempt(|| async {
+                let get = self.client.get_object().bucket(&self.bucket).key(&full);
+                let mut body = get.send().await?.body;
+                let mut taken = parts.send(Part::Begin).await;
+                while taken.is_ok()
+                    && let Some(part) = body.next().await
+                {
+                    taken = parts.send(Part::Bytes(part.map_err(Failure::unreachable)?)).await;
+                }
+                Ok(())
+            })
+            .await;
+        match result {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.meaning == Meaning::NoObject => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     async fn keys(&self, prefix: &str) -> Result<Vec<(String, u64)>, Failure> {
         let full = format!("{}{prefix}", self.prefix);
         let mut keys = Vec::new();
@@ -227,6 +251,10 @@ impl Backend for S3 {
 
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
         Box::pin(async move { self.fetch(key, None).await.map_err(|failure| self.error("read", key, failure)) })
+    }
+
+    fn get_parts<'a>(&'a self, key: &'a str, parts: mpsc::Sender<Part>) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move { self.hand_on(key, &parts).await.map_err(|failure| self.error("read", key, failure)) })
     }
 
     fn get_range<'a>(&'a self, key: &'a str, range: Range<u64>) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {

@@ -2,7 +2,8 @@
 
 use futures::StreamExt;
 use futures::future::join_all;
-use promsafe::store::{Backend, StoreError};
+use promsafe::store::{Backend, Part, StoreError};
+use tokio::sync::mpsc;
 
 /// More than one page of any server's listing.
 const MANY: usize = 1005;
@@ -29,6 +30,7 @@ pub(crate) async fn holds(backend: &dyn Backend) {
     nothing_is_overwritten(backend).await;
     ranges_are_cut_at_the_end(backend).await;
     sizes_are_kept(backend).await;
+    parts_make_up_the_whole(backend).await;
     prefixes_are_exact(backend).await;
     odd_keys_come_back(backend).await;
     keys_that_are_none_are_refused(backend).await;
@@ -92,6 +94,32 @@ async fn ranges_are_cut_at_the_end(backend: &dyn Backend) {
         assert_eq!(String::from_utf8(bytes).unwrap(), expected, "{range:?}");
     }
     assert_eq!(backend.get_range("range/empty", 0..5).await.unwrap().unwrap(), b"");
+}
+
+/// More bytes than any client hands on at once.
+async fn parts_make_up_the_whole(backend: &dyn Backend) {
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[(n % 3) as usize]).collect();
+    put(backend, "parts/many", &bytes).await;
+    put(backend, "parts/none", b"").await;
+    for (key, whole) in [("parts/many", Some(bytes)), ("parts/none", Some(Vec::new())), ("parts/absent", None)] {
+        let (parts, mut coming) = mpsc::channel(2);
+        let taken = async {
+            let mut taken: Option<Vec<u8>> = None;
+            while let Some(part) = coming.recv().await {
+                match part {
+                    Part::Begin => taken = Some(Vec::new()),
+                    Part::Bytes(bytes) => taken.as_mut().unwrap().extend_from_slice(&bytes),
+                }
+            }
+            taken
+        };
+        let (found, taken) = tokio::join!(backend.get_parts(key, parts), taken);
+        assert!(found.unwrap() == whole.is_some() && taken == whole, "{key}");
+    }
+    // Nobody takes them.
+    let (parts, coming) = mpsc::channel(1);
+    drop(coming);
+    assert!(backend.get_parts("parts/many", parts).await.unwrap());
 }
 
 async fn sizes_are_kept(backend: &dyn Backend) {
