@@ -332,11 +332,6 @@ impl Writing<'_> {
         let (mut snapshots, mut copies) = (snapshots.into_iter(), copies.into_iter().map(|copied| copied.copy));
         let volumes = inventory.volumes.into_iter();
         BackupRecord {
-            id: self.request.id.clone(),
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            cluster,
-            directory: None,
-            started_at: self.request.started_at,
             finished_at: Timestamp::now(),
             asked_namespaces: self.request.scope.namespaces.clone(),
             namespaces: inventory.namespaces,
@@ -349,9 +344,7 @@ impl Writing<'_> {
             volumes: volumes
                 .map(|volume| VolumeRecord { volume, snapshot: snapshots.next(), copy: copies.next() })
                 .collect(),
-            fingerprints: Vec::new(),
-            without_fingerprint: BTreeMap::new(),
-            files: Vec::new(),
+            ..BackupRecord::empty(self.request.id.clone(), cluster, self.request.started_at)
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{GroupKind, ObjectKey};
 
 /// Which cluster something came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterIdentity {
     /// UID of the namespace `kube-system`: the one identity every cluster has.
     pub uid: String,

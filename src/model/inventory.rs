@@ -114,7 +114,7 @@ pub struct Instance {
 }
 
 /// A PersistentVolumeClaim and the volume behind it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataVolume {
     /// Namespace of the claim.
     pub namespace: String,

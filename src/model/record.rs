@@ -59,6 +59,32 @@ pub struct BackupRecord {
     pub files: Vec<FileRecord>,
 }
 
+impl BackupRecord {
+    /// A backup by this version of promsafe that holds nothing yet.
+    pub fn empty(id: BackupId, cluster: ClusterIdentity, started_at: Timestamp) -> Self {
+        Self {
+            id,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster,
+            directory: None,
+            started_at,
+            finished_at: started_at,
+            asked_namespaces: Vec::new(),
+            namespaces: Vec::new(),
+            operators: Vec::new(),
+            instances: Vec::new(),
+            objects: 0,
+            cluster_scoped_objects: 0,
+            left_out: BTreeMap::new(),
+            missing_references: Vec::new(),
+            volumes: Vec::new(),
+            fingerprints: Vec::new(),
+            without_fingerprint: BTreeMap::new(),
+            files: Vec::new(),
+        }
+    }
+}
+
 /// One volume of a backup.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VolumeRecord {
@@ -69,6 +95,14 @@ pub struct VolumeRecord {
     /// The copy of its data in the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy: Option<CopyRecord>,
+}
+
+impl VolumeRecord {
+    /// A directory without a cluster: there is no claim, only what was copied.
+    pub fn of_directory(copy: CopyRecord) -> Self {
+        let volume = DataVolume { requested_bytes: copy.bytes, capacity_bytes: copy.bytes, ..DataVolume::default() };
+        Self { volume, snapshot: None, copy: Some(copy) }
+    }
 }
 
 /// The copy of a volume's files in the store.

@@ -11,26 +11,8 @@ use crate::model::{
 /// A backup of an empty cluster.
 pub(super) fn small_record() -> BackupRecord {
     let at = "2026-11-21T09:00:00Z".parse().unwrap();
-    BackupRecord {
-        id: BackupId::new(at, 0x7f3c),
-        tool_version: "0.1.0".into(),
-        cluster: ClusterIdentity { uid: "u".into(), version: "v1.36.3".into(), server: "https://a".into() },
-        directory: None,
-        started_at: at,
-        finished_at: at,
-        asked_namespaces: vec![],
-        namespaces: vec![],
-        operators: vec![],
-        instances: vec![],
-        objects: 0,
-        cluster_scoped_objects: 0,
-        left_out: BTreeMap::new(),
-        missing_references: vec![],
-        volumes: vec![],
-        fingerprints: vec![],
-        without_fingerprint: BTreeMap::new(),
-        files: vec![],
-    }
+    let cluster = ClusterIdentity { uid: "u".into(), version: "v1.36.3".into(), server: "https://a".into() };
+    BackupRecord { tool_version: "0.1.0".into(), ..BackupRecord::empty(BackupId::new(at, 0x7f3c), cluster, at) }
 }
 
 /// A backup in which no list is empty and no option missing.

@@ -1,6 +1,5 @@
 //! Backups with copied data, made by hand: small files, the same way as a copy makes them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use promsafe::layout;
@@ -26,44 +25,8 @@ pub(crate) fn id(n: usize) -> BackupId {
 /// A record of a directory of some machine, without anything in it.
 pub(crate) fn record(id: &BackupId) -> BackupRecord {
     let at = "2026-11-21T09:00:00Z".parse().unwrap();
-    BackupRecord {
-        id: id.clone(),
-        tool_version: "0.2.0".into(),
-        cluster: ClusterIdentity { uid: String::new(), version: String::new(), server: String::new() },
-        directory: Some(DirectorySource { host: "prom-1".into(), path: "/data".into() }),
-        started_at: at,
-        finished_at: at,
-        asked_namespaces: vec![],
-        namespaces: vec![],
-        operators: vec![],
-        instances: vec![],
-        objects: 0,
-        cluster_scoped_objects: 0,
-        left_out: BTreeMap::new(),
-        missing_references: Vec::new(),
-        volumes: vec![],
-        fingerprints: vec![],
-        without_fingerprint: BTreeMap::new(),
-        files: vec![],
-    }
-}
-
-fn volume(copy: CopyRecord) -> VolumeRecord {
-    let volume = promsafe::model::DataVolume {
-        namespace: String::new(),
-        claim: String::new(),
-        uid: String::new(),
-        used_by: None,
-        pod: None,
-        phase: String::new(),
-        storage_class: None,
-        requested_bytes: 0,
-        capacity_bytes: 0,
-        driver: None,
-        volume_handle: None,
-        leftover_of: None,
-    };
-    VolumeRecord { volume, snapshot: None, copy: Some(copy) }
+    let directory = Some(DirectorySource { host: "prom-1".into(), path: "/data".into() });
+    BackupRecord { directory, ..BackupRecord::empty(id.clone(), ClusterIdentity::default(), at) }
 }
 
 fn entry(path: &str, kind: TreeEntryKind) -> TreeEntry {
@@ -119,7 +82,8 @@ pub(crate) async fn put_backup(store: &Store, id: &BackupId, files: &[(&str, Vec
 pub(crate) async fn seal(store: &Store, id: &BackupId, copy: CopyRecord) -> BackupRecord {
     let mut draft = store.begin(id).await.unwrap();
     draft.put(layout::BUNDLE, format!("the bundle of {id}").into_bytes()).await.unwrap();
-    let record = BackupRecord { volumes: vec![volume(copy)], files: draft.files().to_vec(), ..record(id) };
+    let record =
+        BackupRecord { volumes: vec![VolumeRecord::of_directory(copy)], files: draft.files().to_vec(), ..record(id) };
     draft.seal(&record).await.unwrap();
     record
 }

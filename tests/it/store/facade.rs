@@ -1,6 +1,5 @@
 //! Backups in a store: begun, sealed, found and verified.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use promsafe::layout;
@@ -20,26 +19,8 @@ fn first() -> BackupId {
 
 fn record(id: &BackupId, files: &[FileRecord]) -> BackupRecord {
     let at = "2026-11-21T09:00:00Z".parse().unwrap();
-    BackupRecord {
-        id: id.clone(),
-        tool_version: "0.1.0".into(),
-        cluster: ClusterIdentity { uid: "u".into(), version: "v1".into(), server: "https://a".into() },
-        directory: None,
-        started_at: at,
-        finished_at: at,
-        asked_namespaces: vec![],
-        namespaces: vec![],
-        operators: vec![],
-        instances: vec![],
-        objects: 0,
-        cluster_scoped_objects: 0,
-        left_out: BTreeMap::new(),
-        missing_references: Vec::new(),
-        volumes: vec![],
-        fingerprints: vec![],
-        without_fingerprint: BTreeMap::new(),
-        files: files.to_vec(),
-    }
+    let cluster = ClusterIdentity { uid: "u".into(), version: "v1".into(), server: "https://a".into() };
+    BackupRecord { files: files.to_vec(), ..BackupRecord::empty(id.clone(), cluster, at) }
 }
 
 async fn seal(store: &Store, id: &BackupId) {
