@@ -1,6 +1,5 @@
 //! The pipeline of a copy without a cluster: look, copy, seal. What it makes is a backup of one volume and no objects.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,9 +9,7 @@ use tokio::time::Instant;
 
 use crate::copy::{Copied, CopyError, CopyOf, CopyRequest, Reading, copy, earlier_trees};
 use crate::files::host_name;
-use crate::model::{
-    BackupId, BackupRecord, ClusterIdentity, DataVolume, DirectorySource, Refusal, Reporter, VolumeRecord,
-};
+use crate::model::{BackupId, BackupRecord, ClusterIdentity, DirectorySource, Refusal, Reporter, VolumeRecord};
 use crate::store::{Store, StoreError, StoreLock, StoreLockError};
 
 /// What is asked for.
@@ -87,19 +84,22 @@ pub async fn copy_directory(
     let begun = Instant::now();
     let path = directory_of(store, &request.directory).map_err(|refusal| CopyDirectoryError::Refused(vec![refusal]))?;
     let source = DirectorySource { host: host_name(), path: path.display().to_string() };
-    store.check_writable().await.map_err(CopyDirectoryError::UseStore)?;
-    let known = earlier_trees(store, &CopyOf::Directory(source.clone())).await;
+    // Each is a handful of requests that the next copy of a large directory waits for more than for its data.
+    let copy_of = CopyOf::Directory(source.clone());
+    let looked = futures::try_join!(store.check_writable(), earlier_trees(store, &copy_of));
+    let (_, known_trees) = looked.map_err(CopyDirectoryError::UseStore)?;
     let wanted = CopyRequest {
-        known_trees: known.map_err(CopyDirectoryError::UseStore)?,
+        known_trees,
         reading: request.reading,
         bytes_per_second: request.bytes_per_second,
+        refuse_empty: true,
         ..CopyRequest::new(&path, &source.path)
     };
     let copied = copy(store, &wanted, reporter).await;
-    let copied = copied.map_err(|error| CopyDirectoryError::Copy { directory: source.path.clone(), source: error })?;
-    if copied.files == 0 {
-        return Err(CopyDirectoryError::Refused(vec![nothing_in(&source)]));
-    }
+    let copied = copied.map_err(|error| match error {
+        CopyError::Empty { .. } => CopyDirectoryError::Refused(vec![nothing_in(&source)]),
+        error => CopyDirectoryError::Copy { directory: source.path.clone(), source: error },
+    })?;
     let record = record(request, source, &copied);
     lock.still_held().await?;
     let sealing = async { store.begin(&request.id).await?.seal(&record).await };
@@ -140,39 +140,11 @@ fn is_inside(path: &Path, directory: &Path) -> bool {
 }
 
 fn record(request: &CopyDirectoryRequest, source: DirectorySource, copied: &Copied) -> BackupRecord {
-    let volume = DataVolume {
-        namespace: String::new(),
-        claim: String::new(),
-        uid: String::new(),
-        used_by: None,
-        pod: None,
-        phase: String::new(),
-        storage_class: None,
-        requested_bytes: copied.bytes,
-        capacity_bytes: copied.bytes,
-        driver: None,
-        volume_handle: None,
-        leftover_of: None,
-    };
     let copy = copied.record(request.started_at);
     BackupRecord {
-        id: request.id.clone(),
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        cluster: ClusterIdentity { uid: String::new(), version: String::new(), server: String::new() },
         directory: Some(source),
-        started_at: request.started_at,
         finished_at: Timestamp::now(),
-        asked_namespaces: Vec::new(),
-        namespaces: Vec::new(),
-        operators: Vec::new(),
-        instances: Vec::new(),
-        objects: 0,
-        cluster_scoped_objects: 0,
-        left_out: BTreeMap::new(),
-        missing_references: Vec::new(),
-        volumes: vec![VolumeRecord { volume, snapshot: None, copy: Some(copy) }],
-        fingerprints: Vec::new(),
-        without_fingerprint: BTreeMap::new(),
-        files: Vec::new(),
+        volumes: vec![VolumeRecord::of_directory(copy)],
+        ..BackupRecord::empty(request.id.clone(), ClusterIdentity::default(), request.started_at)
     }
 }

@@ -231,7 +231,8 @@ fn of_extract(error: &ExtractError) -> Exit {
 fn of_engine_copy(error: &CopyError) -> Exit {
     match error {
         CopyError::Store(error) => of_store(error),
-        CopyError::ReadDirectory { .. } | CopyError::MakeTree { .. } => Exit::Failed,
+        // Where it is asked for, it is a refusal by then.
+        CopyError::Empty { .. } | CopyError::ReadDirectory { .. } | CopyError::MakeTree { .. } => Exit::Failed,
     }
 }
 

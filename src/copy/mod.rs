@@ -57,6 +57,8 @@ pub struct CopyRequest {
     pub pieces_in_flight: usize,
     /// At most so many bytes are sent a second.
     pub bytes_per_second: Option<NonZeroU64>,
+    /// Whether a directory without files is [`CopyError::Empty`] and leaves nothing in the store.
+    pub refuse_empty: bool,
 }
 
 impl CopyRequest {
@@ -69,6 +71,7 @@ impl CopyRequest {
             reading: Reading::OnlyNew,
             pieces_in_flight: PIECES_IN_FLIGHT,
             bytes_per_second: None,
+            refuse_empty: false,
         }
     }
 }
@@ -123,6 +126,12 @@ pub enum CopyError {
         #[source]
         source: std::io::Error,
     },
+    /// There are no files in it.
+    #[error("{name} holds no file that can be copied")]
+    Empty {
+        /// What was to be copied.
+        name: String,
+    },
     /// The store did not take it, or does not hold what it should.
     #[error("write to the store")]
     Store(#[from] StoreError),
@@ -143,12 +152,14 @@ pub enum CopyError {
 /// When there is no copy. A file that cannot be read is a problem, no error.
 pub async fn copy(store: &Store, request: &CopyRequest, reporter: &dyn Reporter) -> Result<Copied, CopyError> {
     reporter.event(&Event::Step { doing: format!("looking at what {} holds already", store.url()) });
-    let there = store.data().await?;
     let mut problems = Vec::new();
-    let known = match request.reading {
-        Reading::OnlyNew => known::read(store, &request.known_trees, &mut problems).await?,
-        Reading::Everything => KnownBlocks::default(),
+    let known = async {
+        match request.reading {
+            Reading::OnlyNew => known::read(store, &request.known_trees, &mut problems).await,
+            Reading::Everything => Ok(KnownBlocks::default()),
+        }
     };
+    let (there, known) = futures::try_join!(store.data(), known)?;
     let copying = Copying {
         store,
         source: Arc::new(LocalDirectory::new(&request.directory)),
@@ -163,14 +174,18 @@ pub async fn copy(store: &Store, request: &CopyRequest, reporter: &dyn Reporter)
     problems.append(&mut tree.problems);
     tree.entries.sort_by(|a, b| in_order(&a.path, &b.path));
     without_orphans(&mut tree.entries);
+    let files: Vec<u64> =
+        tree.entries.iter().filter(|entry| entry.kind == TreeEntryKind::File).map(|entry| entry.bytes).collect();
+    if files.is_empty() && request.refuse_empty {
+        return Err(CopyError::Empty { name: request.name.clone() });
+    }
     let (tree_sha256, tree_bytes) = copying.write_tree(&tree.entries).await?;
     copying.progress.end();
-    let files = tree.entries.iter().filter(|entry| entry.kind == TreeEntryKind::File);
     Ok(Copied {
         tree: tree_sha256,
         tree_bytes,
-        files: files.clone().count() as u64,
-        bytes: files.map(|entry| entry.bytes).sum(),
+        files: files.len() as u64,
+        bytes: files.into_iter().sum(),
         sent_bytes: copying.sent_bytes.into_inner(),
         taken_over_bytes: tree.taken_over_bytes,
         problems,
