@@ -48,6 +48,7 @@ pub mod fill;
 pub mod fills;
 pub mod fingerprint;
 pub mod fingerprints;
+pub mod inspect;
 pub mod integrity;
 pub mod kept;
 pub mod lock;

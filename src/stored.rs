@@ -1,7 +1,7 @@
 //! A copied volume in a store as a data directory: what reads TSDBs reads it where it lies. Synchronous towards its reader;
 //! pieces come from the store as they are needed, held to their hash, a few kept and a few fetched ahead.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,10 +14,10 @@ use crate::trees;
 use crate::tsdb::{Directory, Entry, EntryKind, ReadAt};
 use crate::words;
 
-/// Pieces kept at most: 8 MiB each.
-const KEPT: usize = 6;
+/// Pieces kept at most: 8 MiB each. A reader of a block needs one of its index and those ahead of its chunks.
+const KEPT: usize = 8;
 /// Pieces fetched at once when a file is read from one to the next.
-const AHEAD: usize = 3;
+const AHEAD: usize = 2;
 
 /// The files of a tree.
 pub struct StoredDirectory<'a> {
@@ -27,6 +27,7 @@ pub struct StoredDirectory<'a> {
     directories: BTreeMap<String, Vec<Entry>>,
     files: BTreeMap<String, StoredPieces>,
     kept: Mutex<VecDeque<(Sha256, Arc<Vec<u8>>)>>,
+    sound: Mutex<HashSet<Sha256>>,
 }
 
 struct StoredPieces {
@@ -65,7 +66,13 @@ impl<'a> StoredDirectory<'a> {
         for entries in directories.values_mut() {
             entries.sort_by(|a, b| a.name.cmp(&b.name));
         }
-        Ok(Self { store, runtime: Handle::current(), directories, files, kept: Mutex::new(VecDeque::new()) })
+        let (kept, sound) = (Mutex::new(VecDeque::new()), Mutex::new(HashSet::new()));
+        Ok(Self { store, runtime: Handle::current(), directories, files, kept, sound })
+    }
+
+    /// Pieces that were read and have their hash.
+    pub fn into_sound(self) -> HashSet<Sha256> {
+        self.sound.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The bytes of a piece; with it those that follow are fetched when the one before it was just read.
@@ -108,6 +115,7 @@ impl<'a> StoredDirectory<'a> {
     }
 
     fn keep(&self, piece: Sha256, bytes: Arc<Vec<u8>>) {
+        self.sound.lock().unwrap_or_else(PoisonError::into_inner).insert(piece);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_back((piece, bytes));
         while kept.len() > KEPT {

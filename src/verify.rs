@@ -1,13 +1,14 @@
-//! The verify pipeline: finds the data, reads its blocks on several threads, and concludes. Writes nothing.
+//! The verify pipeline: finds the data, and reads its blocks on several threads. Writes nothing.
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{io, thread};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::files::LocalDirectory;
-use crate::tsdb::{Below, BlockReport, Directory, Report, Subset, Survey, inspect_block, inspect_logs, locate};
+use crate::inspect::inspect_on_threads;
+use crate::tsdb::{Below, Report, Subset, locate};
 
 /// How to look.
 #[derive(Debug, Clone)]
@@ -63,42 +64,13 @@ pub fn verify_directory(path: &Path, request: &VerifyRequest) -> Result<Verified
     let volume = LocalDirectory::new(path);
     let below = locate(&volume).map_err(read)?.ok_or_else(|| VerifyError::NoData { path: path.to_owned() })?;
     let found = if below.is_empty() { path.to_owned() } else { path.join(&below) };
-    let report = verify(&Below::new(&volume, below), request).map_err(read)?;
-    let report = report.ok_or(VerifyError::Stopped)?;
-    Ok(Verified { path: found, report })
-}
-
-/// Looks at any data directory; `None` when it was asked to stop.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn verify(directory: &dyn Directory, request: &VerifyRequest) -> io::Result<Option<Report>> {
-    let survey = Survey::take(directory, Some(request.now_ms), request.subset)?;
-    let chosen: Vec<_> = survey.chosen().collect();
-    let (next, reports) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let work = || -> io::Result<()> {
-        while let Some(name) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if request.stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let report = inspect_block(directory, name)?;
-            reports.lock().unwrap_or_else(PoisonError::into_inner).push(report);
-        }
-        Ok(())
-    };
-    let logs = thread::scope(|scope| {
-        let workers: Vec<_> = (0..request.threads.get().min(chosen.len())).map(|_| scope.spawn(work)).collect();
-        let logs = inspect_logs(directory, survey.newest_block_end_ms());
-        for worker in workers {
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        }
-        logs
-    })?;
-    if request.stop.load(Ordering::Relaxed) {
-        return Ok(None);
+    let data = Below::new(&volume, below);
+    let report = inspect_on_threads(&data, Some(request.now_ms), request.subset, request.threads, &request.stop);
+    match report {
+        Ok(report) => Ok(Verified { path: found, report }),
+        Err(_) if request.stop.load(Ordering::Relaxed) => Err(VerifyError::Stopped),
+        Err(error) => Err(read(error)),
     }
-    let reports: Vec<BlockReport> = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
-    survey.conclude(reports, logs).map(Some)
 }
 
 #[cfg(test)]
