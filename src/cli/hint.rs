@@ -1,5 +1,8 @@
 //! What to type next when a command did not end well.
 
+use std::error::Error;
+use std::io;
+
 use super::exit::{Exit, Failure};
 use crate::cluster::ClusterError;
 use crate::lock::LockError;
@@ -23,6 +26,9 @@ impl Failure {
         if let Self::Verify(VerifyError::NoData { .. }) = self {
             return "name the directory that holds Prometheus' blocks and wal; a backup is named by its id: promsafe list";
         }
+        if is_disk_full(self) {
+            return "make room on that disk and run the same command again; what is done is not done twice";
+        }
         match self.exit() {
             Exit::Usage => "promsafe --help shows every option",
             Exit::Refused => match self {
@@ -45,6 +51,13 @@ impl Failure {
             Exit::Failed | Exit::Problems | Exit::Done => "mend the cause and run the same command again",
         }
     }
+}
+
+/// Whether a disk, or what somebody may use of it, is full.
+fn is_disk_full(failure: &Failure) -> bool {
+    let chain = std::iter::successors(Some(failure as &(dyn Error + 'static)), |error| (*error).source());
+    let mut kinds = chain.filter_map(|error| error.downcast_ref::<io::Error>().map(io::Error::kind));
+    kinds.any(|kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
 }
 
 fn hint_of_lock(error: &LockError) -> &'static str {

@@ -2,6 +2,7 @@
 //! what is damaged named.
 
 mod data;
+mod faults;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -355,7 +356,9 @@ async fn refusals_say_what_to_type() {
     place.promsafe.run("copy /nowhere").await.failed(4, &["directory /nowhere", "No such file"]);
     write(&place.path("unmounted"), "lost+found/x", b"of the file system");
     let unmounted = format!("copy {}", place.path("unmounted").display());
+    let objects = count_files(&place.path("store/data"));
     place.promsafe.run(&unmounted).await.failed(4, &["holds no file that can be copied", "mount its disk"]);
+    assert_eq!(count_files(&place.path("store/data")), objects, "nothing was changed");
     assert_eq!(place.promsafe.run("list -o json").await.with(0).json()["backups"].as_array().unwrap().len(), 1);
     let around = format!("copy {}", place.root.path().display());
     place.promsafe.run(&around).await.failed(4, &["holds the store itself", "--store"]);

@@ -55,15 +55,18 @@ pub(crate) enum When {
     Every(u32),
     /// This one alone.
     Only(u32),
+    /// From the first of these to the second, both included.
+    Between(u32, u32),
 }
 
 impl When {
-    fn includes(self, number: u32) -> bool {
+    pub(super) fn includes(self, number: u32) -> bool {
         match self {
             Self::Always => true,
             Self::First(count) => number <= count,
             Self::Every(step) => number.is_multiple_of(step),
             Self::Only(wanted) => number == wanted,
+            Self::Between(first, last) => (first..=last).contains(&number),
         }
     }
 }
@@ -225,6 +228,11 @@ async fn half(answer: Response<Body>) -> io::Result<Answered> {
     let (parts, body) = answer.into_parts();
     let bytes = body.collect_bytes().await.map_err(io::Error::other)?;
     let broken = kube::Error::Service(io::Error::from(io::ErrorKind::ConnectionReset).into());
+    Ok(Response::from_parts(parts, cut(&bytes, broken)))
+}
+
+/// The first half of a body, and then this error.
+pub(super) fn cut<E: Send + 'static>(bytes: &Bytes, broken: E) -> UnsyncBoxBody<Bytes, E> {
     let frames = futures::stream::iter([Ok(Frame::data(bytes.slice(..bytes.len() / 2))), Err(broken)]);
     // What hyper has not sent when the error comes it never sends.
     let frames = frames.then(async |frame| {
@@ -233,7 +241,7 @@ async fn half(answer: Response<Body>) -> io::Result<Answered> {
         }
         frame
     });
-    Ok(Response::from_parts(parts, StreamBody::new(frames).boxed_unsync()))
+    StreamBody::new(frames).boxed_unsync()
 }
 
 fn fault_for(rules: &Rules, request: &Request<Incoming>) -> Option<Fault> {

@@ -6,5 +6,6 @@ mod process;
 pub(crate) mod prometheus;
 pub(crate) mod promsafe;
 pub(crate) mod s3;
+pub(crate) mod s3_proxy;
 pub(crate) mod s3_servers;
 pub(crate) mod testbed;

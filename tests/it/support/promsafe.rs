@@ -2,6 +2,7 @@
 //! the secret access key, or a line on stderr that is no JSON where JSON was asked for.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -106,6 +107,8 @@ impl Running {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Promsafe {
     options: Vec<(&'static str, String)>,
+    /// What the program is started by.
+    before: Vec<String>,
 }
 
 impl Promsafe {
@@ -152,14 +155,24 @@ impl Promsafe {
         self
     }
 
+    /// With a disk of its own, of this size, at this path. It is empty, and gone after each run.
+    pub(crate) fn on_a_disk_of(mut self, bytes: u64, path: &Path) -> Self {
+        let mount = format!("mount -t tmpfs -o size={bytes} tmpfs {} && exec \"$@\"", path.display());
+        let root = if is_root() { &["--mount"][..] } else { &["--map-root-user", "--mount"][..] };
+        self.before =
+            [&["unshare"][..], root, &["sh", "-c", &mount, "-"]].concat().into_iter().map(str::to_owned).collect();
+        self
+    }
+
     /// Begins a run. The command line is split at spaces.
     pub(crate) fn start(&self, command_line: &str) -> Running {
         let directory = tempfile::tempdir().unwrap();
         let file = |name| File::create(directory.path().join(name)).unwrap();
         let arguments: Vec<_> = command_line.split_whitespace().collect();
         let json = arguments.windows(2).any(|pair| matches!(pair, ["-o" | "--output", "json"]));
-        let child = Command::new(env!("CARGO_BIN_EXE_promsafe"))
-            .args(arguments)
+        let mut words = self.before.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_promsafe")]).chain(arguments);
+        let child = Command::new(words.next().unwrap())
+            .args(words)
             .env_clear()
             .env("HOME", directory.path())
             .envs([("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)])
@@ -178,4 +191,8 @@ impl Promsafe {
     pub(crate) async fn run(&self, command_line: &str) -> Ended {
         self.start(command_line).ended().await
     }
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
