@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use super::backups::{data, directory_with, files, store_in};
 use crate::support::promsafe::{Ended, Promsafe};
+use crate::support::s3::with_credentials;
+use crate::support::s3_servers::{Kind, Server};
 
 /// Directories that are copied in turn, so that a copy needs pieces that just lost their last backup.
 const CONTENTS: usize = 4;
@@ -59,8 +61,24 @@ impl Count {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn copies_stay_whole_while_prunes_run_and_both_are_killed() {
     let root = tempfile::tempdir().unwrap();
-    let store = store_in(root.path()).await;
-    let promsafe = Promsafe::default().with_directory(root.path());
+    stay_whole(&store_in(root.path()).await, &Promsafe::default().with_directory(root.path())).await;
+}
+
+#[test]
+fn copies_stay_whole_on_an_s3_server_while_prunes_run_and_both_are_killed() {
+    let name = "keep::prune_races::copies_stay_whole_on_an_s3_server_while_prunes_run_and_both_are_killed";
+    with_credentials(name, async {
+        let server = Server::start(Kind::Versitygw).await;
+        server.client().create_bucket().bucket("races").send().await.unwrap();
+        let options = server.options("races", "prefix");
+        let store = Store::open(&options).await.unwrap();
+        let promsafe = Promsafe::default().with_store(options.url.to_string());
+        stay_whole(&store, &promsafe.with_s3_endpoint(options.s3_endpoint.unwrap())).await;
+    });
+}
+
+/// What is referred to is there at the end, and nothing else.
+async fn stay_whole(store: &Store, promsafe: &Promsafe) {
     let contents: Vec<_> = (0..CONTENTS).map(|n| directory_with(&files(&format!("content {n}")))).collect();
     let seconds = std::env::var("PROMSAFE_RACE_SECONDS").ok().map_or(15, |text| text.parse().unwrap());
     let end = Instant::now() + Duration::from_secs(seconds);
@@ -71,8 +89,8 @@ async fn copies_stay_whole_while_prunes_run_and_both_are_killed() {
             n += 1;
             let command_line = format!("copy {}", contents[n % CONTENTS].path().display());
             let kill_after = n.is_multiple_of(5).then(|| Duration::from_millis((n * 53 % 150) as u64));
-            copies.add(&run(&promsafe, &command_line, kill_after).await);
-            retain(&store, &promsafe).await;
+            copies.add(&run(promsafe, &command_line, kill_after).await);
+            retain(store, promsafe).await;
         }
         over.store(true, Ordering::SeqCst);
     };
@@ -81,7 +99,7 @@ async fn copies_stay_whole_while_prunes_run_and_both_are_killed() {
         while !over.load(Ordering::SeqCst) {
             n += 1;
             let kill_after = (!n.is_multiple_of(3)).then(|| Duration::from_millis(n * 37 % 190));
-            prunes.add(&run(&promsafe, "prune --grace 0s", kill_after).await);
+            prunes.add(&run(promsafe, "prune --grace 0s", kill_after).await);
         }
     };
     tokio::join!(copying, pruning);
@@ -90,9 +108,9 @@ async fn copies_stay_whole_while_prunes_run_and_both_are_killed() {
     promsafe.run("verify --all").await.with(0).says(&["VERIFIED   2 backups"]);
 
     // What the killed ones left is no hindrance: two more runs mark and remove all that is not referred to.
-    run(&promsafe, "prune --grace 0s", None).await.with(0);
-    let last = run(&promsafe, "prune --grace 0s -o json", None).await.with(0).json();
-    assert_eq!(last["referenced"]["objects"], data(&store).await.len());
+    run(promsafe, "prune --grace 0s", None).await.with(0);
+    let last = run(promsafe, "prune --grace 0s -o json", None).await.with(0).json();
+    assert_eq!(last["referenced"]["objects"], data(store).await.len());
     for left in ["locks/", "marks/"] {
         assert_eq!(store.backend().list(left).await.unwrap(), [""; 0], "{left}");
     }
