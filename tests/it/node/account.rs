@@ -17,7 +17,7 @@ const VOLUMES: [&str; 2] = ["snapshot", "copy"];
 /// The kubeconfig of the account for a command with volumes saved like this; `None` for a command that asks no cluster.
 pub(super) fn kubeconfig(command: &str, volumes: &str) -> Option<PathBuf> {
     let run = match command {
-        "backup" | "discover" | "explain" => "backup",
+        "backup" | "discover" | "explain" | "delete" => "backup",
         "restore" => "restore",
         _ => return None,
     };

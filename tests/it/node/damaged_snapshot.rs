@@ -1,7 +1,7 @@
 //! What must never be called proven, or done at all: a Prometheus that comes back with less than was saved, and a claim
 //! that somebody else made in the meantime.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ fn node_restore_that_lacks_data_is_not_proven_and_foreign_claims_are_not_touched
     let damaged = program.backup();
     let lost = lose_a_block(&data_of(&damaged, CLAIM));
     lose_everything(&data_of(&damaged, OTHER_CLAIM));
+    let (kept, freed) = (snapshots_of(&whole), snapshots_of(&damaged));
     let (whole, damaged) = (whole["id"].as_str().unwrap(), damaged["id"].as_str().unwrap());
 
     stack.destroy_monitoring();
@@ -40,6 +41,19 @@ fn node_restore_that_lacks_data_is_not_proven_and_foreign_claims_are_not_touched
     stack.destroy_monitoring();
     program.restore(whole);
     history_is_whole();
+
+    // The VolumeSnapshots went with their namespace; what they stood for did not.
+    assert!(kept.iter().chain(&freed).all(|directory| directory.exists()), "{kept:?} {freed:?}");
+    program.run(&["delete", damaged, "--yes", "--force"]).with_code(0);
+    let exist = |directories: &[PathBuf]| directories.iter().filter(|directory| directory.exists()).count();
+    assert_eq!((exist(&freed), exist(&kept)), (0, kept.len()), "{freed:?} are to go and {kept:?} to stay");
+}
+
+/// Where the storage keeps the snapshots of a backup.
+fn snapshots_of(record: &Value) -> Vec<PathBuf> {
+    let volumes = record["volumes"].as_array().unwrap().iter();
+    let handles = volumes.filter_map(|volume| volume["snapshot"]["snapshot_handle"].as_str());
+    handles.map(snapshot_directory).collect()
 }
 
 /// Velero's trap: the namespace was made again, and an empty claim in it.
@@ -71,7 +85,7 @@ fn empty_claim_blocks(program: &Program, id: &str) {
 }
 
 /// The writable directory in which the storage keeps the data of a claim's snapshot.
-fn data_of(record: &Value, claim: &str) -> std::path::PathBuf {
+fn data_of(record: &Value, claim: &str) -> PathBuf {
     let volumes = record["volumes"].as_array().unwrap();
     let volume = volumes.iter().find(|volume| volume["volume"]["claim"] == claim).unwrap();
     let directory = snapshot_directory(volume["snapshot"]["snapshot_handle"].as_str().unwrap());
