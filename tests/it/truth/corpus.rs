@@ -117,7 +117,10 @@ fn live() -> (Corpus, Vec<PathBuf>) {
     let inside = volume.as_ref().map(Volume::inside).unwrap_or_default();
     let mut server = Server::spawn_inside(&inside, Release::Current, &data, scrape, &flags);
     server.ready().unwrap();
-    server.until("compacting", |server| server.blocks() > 0);
+    // Once samples come late it makes no more checkpoints: the one that is there stays.
+    server.until("making a checkpoint", |server| {
+        server.blocks() > 0 && server.metric("prometheus_tsdb_checkpoint_creations_total") > 0
+    });
     let names: Vec<_> = (0..COPIES).map(|number| format!("copy-{number:02}")).collect();
     let began = Instant::now();
     for (name, number) in names.iter().zip(0..) {
