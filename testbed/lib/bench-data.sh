@@ -49,12 +49,12 @@ make_block() {
     mv "$scratch/block"/*/ "$to/" && rm -rf "$scratch"
 }
 
-# A data directory of DATA_GIB, made once and kept in the cache; and beside it one more block.
+# A data directory of one GiB, made by promtool once and kept in the cache; and beside it one more block.
 make_data() {
-  local blocks=$((DATA_GIB * DATA_BLOCKS_PER_GIB)) number=0 cores part key pid pids
+  local blocks=$DATA_BLOCKS_PER_GIB number=0 cores part key pid pids
   cores=$(nproc)
   key=$({ declare -f write_samples; echo "$DATA_SERIES $DATA_STEP $DATA_BLOCK_SECONDS"; } | sha256sum | cut -c1-16)
-  DATA=${XDG_CACHE_HOME:-$HOME/.cache}/promsafe-testbed/bench-data-$key-$DATA_GIB
+  DATA=${XDG_CACHE_HOME:-$HOME/.cache}/promsafe-testbed/bench-data-$key-1
   [[ ! -d $DATA ]] || return 0
   part=$DATA.part
   rm -rf "$part"
@@ -73,6 +73,27 @@ make_data() {
   mv "$part" "$DATA"
 }
 
+# More GiB are made of the first one: promtool would take ten minutes for each.
+grow_data() {
+  local variant
+  mkdir -p "$WORK/all/data"
+  cp -al "$DATA/." "$WORK/all/"
+  ((DATA_GIB > 1)) || return 0
+  (cd "$ROOT" && cargo build --quiet --example more_blocks) >&2 || die "more blocks cannot be made"
+  for ((variant = 1; variant < DATA_GIB; variant++)); do
+    "$ROOT/target/debug/examples/more_blocks" "$DATA/data" "$WORK/all/data" $variant || die "there are no more blocks"
+  done
+}
+
+find_rustic() {
+  RUSTIC=$(command -v rustic || echo "${XDG_CACHE_HOME:-$HOME/.cache}/promsafe-testbed/rustic/bin/rustic")
+  if [[ ! -x $RUSTIC ]]; then
+    say "building rustic (about 15 min the first time, on 2 cores)"
+    cargo install --quiet --root "${RUSTIC%/bin/rustic}" --no-default-features rustic-rs >&2 ||
+      { say "rustic cannot be built here: the figures compare with restic alone"; RUSTIC=; }
+  fi
+}
+
 prepare_data() {
   [[ $DATA_READY == no ]] || return 0
   local program
@@ -80,13 +101,11 @@ prepare_data() {
   for program in rclone restic; do
     command -v $program >/dev/null || { say "installing $program"; apt-get install -qq -y $program >&2; }
   done
-  RUSTIC=$(command -v rustic || echo "${XDG_CACHE_HOME:-$HOME/.cache}/promsafe-testbed/rustic/bin/rustic")
-  if [[ ! -x $RUSTIC ]]; then
-    say "building rustic (about 15 min the first time, on 2 cores)"
-    cargo install --quiet --root "${RUSTIC%/bin/rustic}" --no-default-features rustic-rs >&2 ||
-      { say "rustic cannot be built here: the figures compare with restic alone"; RUSTIC=; }
-  fi
+  RUSTIC=
+  if deduplicators_wanted; then find_rustic; fi
   make_data
+  grow_data
+  DATA=$WORK/all
   mkdir -p "$WORK/s3/bucket"
   ROOT_ACCESS_KEY=$DATA_KEY ROOT_SECRET_KEY=$DATA_SECRET "$BIN/versitygw" --port 127.0.0.1:$DATA_PORT posix "$WORK/s3" >"$WORK/s3.log" 2>&1 &
   DATA_PIDS+=($!)
@@ -113,7 +132,7 @@ rclone_remote() {
   echo ":s3,provider=Other,access_key_id=$DATA_KEY,secret_access_key=$DATA_SECRET,endpoint='$PROMSAFE_S3_ENDPOINT':bucket/$1"
 }
 restic_repository() { echo "s3:$PROMSAFE_S3_ENDPOINT/bucket/$1"; }
-# timed_rustic COMMAND...: it takes the options of its store from a profile alone.
+# timed_rustic TIMED COMMAND...: it takes the options of its store from a profile alone.
 timed_rustic() {
   cat >"$WORK/rustic.toml" <<TOML
 [repository]
@@ -127,11 +146,14 @@ region = "us-east-1"
 access_key_id = "$DATA_KEY"
 secret_access_key = "$DATA_SECRET"
 TOML
-  timed_here "$RUSTIC" --use-profile "$WORK/rustic" --log-level error --no-progress "$@"
+  "$1" "$RUSTIC" --use-profile "$WORK/rustic" --log-level error --no-progress "${@:2}"
 }
 
 # The bytes in the server under a prefix.
 stored_bytes() { du -sb --apparent-size "$WORK/s3/bucket/$1" | cut -f1; }
+
+# Of many GiB their stores fill the disk: they run only for figures that need them.
+deduplicators_wanted() { [[ -z $ONLY || $ONLY == *deduplicator* || $ONLY == *restic* ]]; }
 
 # The quickest of the deduplicators, in milliseconds.
 quickest() { sort -n <<<"${1:-999999999}"$'\n'"${2:-999999999}" | head -1; }
@@ -153,7 +175,7 @@ measure_data() {
 }
 
 measure_first_copy() {
-  local own rclone restic rustic=
+  local own rclone restic= rustic=
   export PROMSAFE_STORE=s3://bucket/promsafe
   cat "$WORK"/data/*/*/* "$WORK"/data/*/index >/dev/null # both read from memory
   timed_here "$PROMSAFE" copy "$WORK/data"
@@ -161,17 +183,19 @@ measure_first_copy() {
   record copy-peak-memory "$PEAK_KIB * 1024 / 1000000" 1
   timed_here rclone copy --config /dev/null "$WORK/data" "$(rclone_remote rclone)"
   rclone=$WALL_MS
-  timed_here restic -r "$(restic_repository restic)" init
-  timed_here restic -r "$(restic_repository restic)" backup "$WORK/data"
-  restic=$WALL_MS
-  if [[ -n $RUSTIC ]]; then
-    timed_rustic init
-    timed_rustic backup "$WORK/data"
-    rustic=$WALL_MS
-  fi
-  say "  first copy: promsafe $own ms, rclone $rclone ms, restic $restic ms, rustic ${rustic:-not here}"
   record copy-vs-rclone "$own / $rclone" 2
-  record copy-vs-deduplicator "$(quickest "$restic" "$rustic") / $own" 2
+  if deduplicators_wanted; then
+    timed_here restic -r "$(restic_repository restic)" init
+    timed_here restic -r "$(restic_repository restic)" backup "$WORK/data"
+    restic=$WALL_MS
+    if [[ -n $RUSTIC ]]; then
+      timed_rustic timed_here init
+      timed_rustic timed_here backup "$WORK/data"
+      rustic=$WALL_MS
+    fi
+    record copy-vs-deduplicator "$(quickest "$restic" "$rustic") / $own" 2
+  fi
+  say "  first copy: promsafe $own ms, rclone $rclone ms, restic ${restic:-not asked}, rustic ${rustic:-not asked or not here}"
 }
 
 measure_next_copy() {
@@ -181,53 +205,80 @@ measure_next_copy() {
   own=$WALL_MS
   after=$(stored_bytes promsafe)
   new=$(du -sb --apparent-size "$DATA/next" | cut -f1)
-  timed_here restic -r "$(restic_repository restic)" backup "$WORK/data"
-  say "  next copy: promsafe $own ms, restic $WALL_MS ms; $((after - before)) bytes in the store for $new new ones"
+  say "  next copy: promsafe $own ms; $((after - before)) bytes in the store for $new new ones"
   record next-copy-bytes "($after - $before) / $new" 3
+  deduplicators_wanted || return 0
+  timed_here restic -r "$(restic_repository restic)" backup "$WORK/data"
+  say "  next copy: restic $WALL_MS ms"
   record next-copy-vs-restic "$WALL_MS / $own" 2
 }
 
+# timed_to_disk COMMAND...: until what it wrote to $WORK/back is on disk. promsafe sees to that itself, as a disk tells of
+# errors only then; what the others wrote is synced after them. What earlier commands wrote is on disk before.
+timed_to_disk() {
+  local writing peak
+  sync
+  timed_here "$@"
+  writing=$WALL_MS peak=$PEAK_KIB
+  timed_here sync -f "$WORK/back"
+  say "    ${1##*/}: $writing ms, and $WALL_MS ms until it is on disk"
+  WALL_MS=$((writing + WALL_MS)) PEAK_KIB=$peak
+}
+
 measure_extract() {
-  local own rclone restic rustic=
-  timed_here "$PROMSAFE" extract latest --to "$WORK/back/promsafe"
+  local own rclone restic= rustic=
+  timed_to_disk "$PROMSAFE" extract latest --to "$WORK/back/promsafe"
   own=$WALL_MS
   record extract-peak-memory "$PEAK_KIB * 1024 / 1000000" 1
   diff -r "$WORK/data" "$WORK/back/promsafe" >&2 || die "what was extracted differs"
   rm -rf "$WORK/back/promsafe"
-  timed_here rclone copy --config /dev/null "$(rclone_remote rclone)" "$WORK/back/rclone"
+  timed_to_disk rclone copy --config /dev/null "$(rclone_remote rclone)" "$WORK/back/rclone"
   rclone=$WALL_MS
   rm -rf "$WORK/back/rclone"
-  timed_here restic -r "$(restic_repository restic)" restore latest --target "$WORK/back/restic"
-  restic=$WALL_MS
-  rm -rf "$WORK/back/restic"
-  if [[ -n $RUSTIC ]]; then
-    timed_rustic restore latest "$WORK/back/rustic"
-    rustic=$WALL_MS
-    rm -rf "$WORK/back/rustic"
-  fi
-  say "  restore: promsafe $own ms, rclone $rclone ms, restic $restic ms, rustic ${rustic:-not here}"
   record extract-vs-rclone "$own / $rclone" 2
-  record extract-vs-deduplicator "$(quickest "$restic" "$rustic") / $own" 2
+  if deduplicators_wanted; then
+    timed_to_disk restic -r "$(restic_repository restic)" restore latest --target "$WORK/back/restic"
+    restic=$WALL_MS
+    rm -rf "$WORK/back/restic"
+    if [[ -n $RUSTIC ]]; then
+      timed_rustic timed_to_disk restore latest "$WORK/back/rustic"
+      rustic=$WALL_MS
+      rm -rf "$WORK/back/rustic"
+    fi
+    record extract-vs-deduplicator "$(quickest "$restic" "$rustic") / $own" 2
+  fi
+  say "  restore: promsafe $own ms, rclone $rclone ms, restic ${restic:-not asked}, rustic ${rustic:-not asked or not here}"
 }
 
-# promtool's own look at the blocks, and the bytes through crc32c alone on one core.
+# promtool's look at every block, as people run it; and the bytes through crc32c alone, both on one core.
 measure_verify() {
   prepare_data
-  local round own promtool crc block
+  local round own
   (cd "$ROOT" && cargo build --quiet --example crc32c) >&2 || die "the pass of crc32c does not build"
   for ((round = 1; round <= DATA_ROUNDS; round++)); do
-    timed_here taskset -c 0 "$PROMSAFE" verify "$DATA/data"
+    timed_here "$PROMSAFE" verify "$DATA/data"
     own=$WALL_MS
     record verify-peak-memory "$PEAK_KIB * 1024 / 1000000" 1
+    analyze_blocks
+    say "  verify: promsafe $own ms, promtool tsdb analyze $WALL_MS ms"
+    record verify-vs-promtool "$WALL_MS / $own" 1
+    analyze_blocks --extended
+    say "  verify: promtool tsdb analyze --extended $WALL_MS ms"
+    record verify-vs-extended "$WALL_MS / $own" 1
+    timed_here taskset -c 0 "$PROMSAFE" verify "$DATA/data"
+    own=$WALL_MS
     timed_here taskset -c 0 "$ROOT/target/debug/examples/crc32c" "$DATA/data"
-    crc=$WALL_MS
-    promtool=0
-    for block in "$DATA/data"/*/; do
-      timed_here taskset -c 0 "$BIN/promtool" tsdb analyze "$DATA/data" "$(basename "$block")"
-      promtool=$((promtool + WALL_MS))
-    done
-    say "  verify: promsafe $own ms, crc32c $crc ms, promtool tsdb analyze $promtool ms"
-    record verify-vs-promtool "$promtool / $own" 1
-    record verify-vs-crc32c "$crc / $own" 2
+    say "  verify: on one core promsafe $own ms, crc32c $WALL_MS ms"
+    record verify-vs-crc32c "$WALL_MS / $own" 2
   done
+}
+
+# analyze_blocks [OPTION]: of each block alone, as promtool takes one; their wall milliseconds together to WALL_MS.
+analyze_blocks() {
+  local block sum=0
+  for block in "$DATA/data"/*/; do
+    timed_here "$BIN/promtool" tsdb analyze "$@" "$DATA/data" "$(basename "$block")"
+    sum=$((sum + WALL_MS))
+  done
+  WALL_MS=$sum
 }
