@@ -76,6 +76,8 @@ struct Filling<'a> {
 struct Growing {
     entry: TreeEntry,
     file: OnceLock<Result<UnfinishedFile, String>>,
+    /// Held while a part is written: the kernel lets one write into a file at a time, and who waits there spins.
+    writing: Mutex<()>,
     /// Set when it is left out: its other pieces need not come.
     left_out: AtomicBool,
 }
@@ -141,7 +143,12 @@ impl Filling<'_> {
         let jobs: Vec<Arc<Growing>> = files
             .iter()
             .map(|entry| {
-                Arc::new(Growing { entry: (*entry).clone(), file: OnceLock::new(), left_out: AtomicBool::new(false) })
+                Arc::new(Growing {
+                    entry: (*entry).clone(),
+                    file: OnceLock::new(),
+                    writing: Mutex::new(()),
+                    left_out: AtomicBool::new(false),
+                })
             })
             .collect();
         let jobs = jobs.into_iter().flat_map(jobs_of);
@@ -304,7 +311,10 @@ fn jobs_of(growing: Arc<Growing>) -> impl Iterator<Item = Job> {
 fn write(growing: &Growing, target: &TargetDirectory, offset: u64, content: &[u8]) -> io::Result<()> {
     let file = growing.file.get_or_init(|| target.create(&growing.entry.path).map_err(|error| error.to_string()));
     match file {
-        Ok(file) => file.write_at(offset, content),
+        Ok(file) => {
+            let _alone = growing.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            file.write_at(offset, content)
+        }
         Err(error) => Err(io::Error::other(error.clone())),
     }
 }
