@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 
+use super::checksum::crc32c;
 use super::window::Window;
 use super::{Directory, varint};
 
@@ -255,7 +256,7 @@ fn chunk(window: &mut Window<'_>, offset: u64) -> io::Result<Result<Whole, Fault
     let start = offset + head as u64;
     if let Some(rest) = usize::try_from(framed).ok().and_then(|framed| bytes.get(head..head + framed)) {
         let (content, crc) = rest.split_at(rest.len() - 4);
-        if crc32c::crc32c(content).to_be_bytes() != crc {
+        if crc32c(content).to_be_bytes() != crc {
             return Ok(Err(Fault::Checksum));
         }
         return Ok(counted(content, start + framed));
@@ -291,7 +292,7 @@ mod tests {
 
     fn chunk_of(encoding: u8, data: &[u8]) -> Vec<u8> {
         let content = [&[encoding], data].concat();
-        let crc = crc32c::crc32c(&content).to_be_bytes();
+        let crc = crc32c(&content).to_be_bytes();
         [&[u8::try_from(data.len()).unwrap()][..], &content, &crc].concat()
     }
 

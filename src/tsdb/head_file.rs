@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::checksum::Running;
 use super::directory::ReadAt;
 
 const WINDOW_BYTES: usize = 1 << 20;
@@ -48,17 +49,17 @@ impl<'f> Window<'f> {
 
     /// Checksum of these bytes, as far as the file has them.
     pub(super) fn checksum(&mut self, mut from: u64, to: u64) -> io::Result<u32> {
-        let mut checksum = 0;
+        let mut checksum = Running::new();
         while from < to {
             let bytes = usize::try_from(to - from).unwrap_or(WINDOW_BYTES).min(WINDOW_BYTES);
             let piece = self.get(from, bytes)?;
             if piece.is_empty() {
                 break;
             }
-            checksum = crc32c::crc32c_append(checksum, piece);
+            checksum.update(piece);
             from += piece.len() as u64;
         }
-        Ok(checksum)
+        Ok(checksum.value())
     }
 
     /// How many bytes from here on are not zero.

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::checksum::crc32c;
 use super::log_tree::Tree;
 use super::logs::inspect;
 use super::verdict::{Grade, LogReport};
@@ -123,7 +124,7 @@ proptest! {
             let record = packed.unwrap_or(record);
             segment.push(head);
             segment.extend_from_slice(&u16::try_from(record.len()).unwrap().to_be_bytes());
-            segment.extend_from_slice(&crc32c::crc32c(&record).to_be_bytes());
+            segment.extend_from_slice(&crc32c(&record).to_be_bytes());
             segment.extend_from_slice(&record);
         }
         let files = ["wal/00000000", "wbl/00000000", "wal/checkpoint.00000000/00000000"];

@@ -6,6 +6,7 @@
 
 mod bitmap;
 mod block;
+mod checksum;
 mod chunks;
 mod compression;
 mod directory;

@@ -6,6 +6,7 @@
 
 use std::io;
 
+use super::checksum::crc32c;
 use super::compression::{MAX_RECORD_BYTES, Packing, Unpacker};
 use super::directory::ReadAt;
 use super::record::Malformed;
@@ -191,7 +192,7 @@ impl<'a> Page<'a> {
         let checksum = u32::from_be_bytes([header[2], header[3], header[4], header[5]]);
         let Some(data) = rest.get(..bytes) else { return cut(rest) };
         let next = at + HEADER_BYTES + bytes;
-        if crc32c::crc32c(data) != checksum {
+        if crc32c(data) != checksum {
             return Found::Damage("a fragment does not match its checksum", next);
         }
         let packing = match head {
@@ -304,7 +305,7 @@ mod tests {
 
     fn fragment(head: u8, data: &[u8]) -> Vec<u8> {
         let length = u16::try_from(data.len()).unwrap().to_be_bytes();
-        [&[head], &length[..], &crc32c::crc32c(data).to_be_bytes(), data].concat()
+        [&[head], &length[..], &crc32c(data).to_be_bytes(), data].concat()
     }
 
     /// The parts, each on a page of its own.

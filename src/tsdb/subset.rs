@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::checksum::crc32c;
+
 /// So many percent of the blocks, always the same ones of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subset(u8);
@@ -22,7 +24,7 @@ impl Subset {
     pub(super) fn of(self, mut names: Vec<&str>) -> Vec<&str> {
         let wanted = (names.len() * usize::from(self.0)).div_ceil(100);
         // A checksum spreads the chosen over the whole time, and a block stays chosen while others come and go.
-        names.sort_by_key(|name| (crc32c::crc32c(name.as_bytes()), *name));
+        names.sort_by_key(|name| (crc32c(name.as_bytes()), *name));
         names.truncate(wanted);
         names
     }

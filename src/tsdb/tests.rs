@@ -4,6 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::checksum::crc32c;
 use super::testing::Tree;
 use super::*;
 
@@ -286,7 +287,7 @@ fn put_right(bytes: &mut [u8], start: usize) {
     let Some(length) = bytes.get(start..start + 4) else { return };
     let end = start + 4 + usize::try_from(u32::from_be_bytes(length.try_into().unwrap())).unwrap();
     if end + 4 <= bytes.len() {
-        let crc = crc32c::crc32c(&bytes[start + 4..end]);
+        let crc = crc32c(&bytes[start + 4..end]);
         bytes[end..end + 4].copy_from_slice(&crc.to_be_bytes());
     }
 }
@@ -331,7 +332,7 @@ proptest! {
         put_right(bytes, symbols);
         put_right(bytes, postings);
         put_right(bytes, table);
-        let crc = crc32c::crc32c(&bytes[contents..contents + 48]);
+        let crc = crc32c(&bytes[contents..contents + 48]);
         bytes[contents + 48..].copy_from_slice(&crc.to_be_bytes());
         inspect(&tree, Some(0), Subset::ALL).unwrap();
     }

@@ -60,6 +60,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tsdb::checksum::crc32c;
     use crate::tsdb::testing::Tree;
 
     fn counted(bytes: &[u8]) -> Result<u64, String> {
@@ -69,7 +70,7 @@ mod tests {
     }
 
     fn file(entries: &[u8]) -> Vec<u8> {
-        let crc = crc32c::crc32c(entries).to_be_bytes();
+        let crc = crc32c(entries).to_be_bytes();
         [&MAGIC.to_be_bytes()[..], &[FORMAT], entries, &crc].concat()
     }
 

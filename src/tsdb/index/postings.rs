@@ -5,6 +5,7 @@ use std::io;
 
 use super::toc::{Entries, Section, Toc};
 use crate::tsdb::bitmap::Bitmap;
+use crate::tsdb::checksum::Running;
 use crate::tsdb::window::Window;
 
 /// Bytes of a list that are looked at together; a multiple of four.
@@ -147,14 +148,14 @@ fn list(window: &mut Window<'_>, section: Section, series: &Bitmap) -> io::Resul
     if section.end - section.start != 4 + 4 * count {
         return Ok(None);
     }
-    let (mut at, mut crc, mut before) = (section.start, 0, None);
+    let (mut at, mut crc, mut before) = (section.start, Running::new(), None);
     let mut list = List { references: count, dangling: 0, sorted: true };
     while at < section.end {
         let length = (section.end - at).min(PIECE);
         let Some(bytes) = window.exactly(at, usize::try_from(length).map_err(io::Error::other)?)? else {
             return Ok(None);
         };
-        crc = crc32c::crc32c_append(crc, bytes);
+        crc.update(bytes);
         // The count stands before the references.
         let references = if at == section.start { &bytes[4..] } else { bytes };
         for bytes in references.chunks_exact(4) {
@@ -165,5 +166,5 @@ fn list(window: &mut Window<'_>, section: Section, series: &Bitmap) -> io::Resul
         }
         at += length;
     }
-    Ok((window.u32(section.end)? == Some(crc)).then_some(list))
+    Ok((window.u32(section.end)? == Some(crc.value())).then_some(list))
 }

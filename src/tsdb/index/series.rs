@@ -5,6 +5,7 @@ use std::io;
 
 use super::symbols::{Order, Symbols};
 use super::toc::Format;
+use crate::tsdb::checksum::crc32c;
 use crate::tsdb::varint;
 use crate::tsdb::window::{MOST_AT_ONCE, Window};
 
@@ -119,7 +120,7 @@ impl<'a> Walk<'a> {
         }
         let Some(bytes) = self.window.exactly(start, length + 4)? else { return Ok(None) };
         let (bytes, crc) = bytes.split_at(length);
-        if crc32c::crc32c(bytes).to_be_bytes() != crc {
+        if crc32c(bytes).to_be_bytes() != crc {
             return Ok(None);
         }
         Ok(decode(bytes, self.symbols.end, &mut self.series).map(|()| end + 4))
@@ -195,7 +196,7 @@ mod tests {
 
     fn entry(content: &[u8]) -> Vec<u8> {
         let length = u8::try_from(content.len()).unwrap();
-        let mut bytes = [&[length][..], content, &crc32c::crc32c(content).to_be_bytes()].concat();
+        let mut bytes = [&[length][..], content, &crc32c(content).to_be_bytes()].concat();
         bytes.resize(bytes.len().next_multiple_of(16), 0);
         bytes
     }

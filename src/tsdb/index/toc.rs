@@ -169,6 +169,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tsdb::checksum::crc32c;
     use crate::tsdb::testing::Bytes;
 
     fn window(bytes: &[u8]) -> Window<'static> {
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn section_is_checked() {
-        let crc = crc32c::crc32c(b"abc").to_be_bytes();
+        let crc = crc32c(b"abc").to_be_bytes();
         let bytes = [&[9, 0, 0, 0, 3][..], b"abc", &crc].concat();
         assert_eq!(Section::read(&mut window(&bytes), 1).unwrap(), Ok(Section { start: 5, end: 8 }));
         for at in 1..bytes.len() {
