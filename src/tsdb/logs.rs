@@ -145,6 +145,7 @@ pub(super) fn read_segments(
         };
         if !torn {
             findings.extend(zeros_finding(&path, &end, tail));
+            findings.extend(cut_header_finding(&path, &end, newest));
         }
         let torn_off = || Damage { offset: end.bytes, why: "the last record has no end", resume: end.bytes };
         if let Some(damage) = end.damage.clone().or_else(|| torn.then(torn_off)) {
@@ -164,6 +165,20 @@ fn zeros_finding(path: &str, end: &SegmentEnd, tail: Tail) -> Option<Finding> {
     let offset = zeros.or((tail == Tail::AmidRecord).then_some(end.bytes))?;
     let what = "ends in zeros: what was written last never reached the disk".to_owned();
     Some(finding(Grade::TornTail, path.to_owned(), what).at_offset(offset))
+}
+
+/// A record of which nothing but the first bytes of its header is there.
+fn cut_header_finding(path: &str, end: &SegmentEnd, newest: bool) -> Option<Finding> {
+    let (grade, what) = if newest {
+        (Grade::TornTail, "ends within the header of a record: what was written last never reached the disk")
+    } else {
+        (
+            Grade::Degraded,
+            "ends within the header of a record, which Prometheus takes for an empty one: what it held is gone",
+        )
+    };
+    let finding = finding(grade, path.to_owned(), what.to_owned()).at_offset(end.cut_header?);
+    Some(if newest { finding } else { finding.with_loss(Loss::default()) })
 }
 
 /// What the end of a segment may be.

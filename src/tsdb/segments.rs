@@ -55,6 +55,8 @@ pub(super) struct SegmentEnd {
     pub(super) hole: Option<u64>,
     /// Where nothing but whole pages of zeros begins.
     pub(super) zeros_from: Option<u64>,
+    /// Where a fragment begins whose header is cut off. Filled up with zeros it is an empty record, and no damage to Prometheus.
+    pub(super) cut_header: Option<u64>,
     /// How long the segment is, filled up to a page.
     pub(super) bytes: u64,
 }
@@ -70,7 +72,8 @@ pub(super) struct Records {
 
 impl Records {
     pub(super) fn new() -> Self {
-        let joiner = Joiner { joined: Vec::new(), unpacker: Unpacker::new(), fragments: 0, kind: PADDING };
+        let joiner =
+            Joiner { joined: Vec::new(), unpacker: Unpacker::new(), fragments: 0, kind: PADDING, cut_header: None };
         Self { window: vec![0; WINDOW_BYTES], joiner }
     }
 
@@ -95,7 +98,8 @@ impl Records {
                 let page_offset = offset + (number * PAGE_BYTES) as u64;
                 let place = if page_offset + PAGE_BYTES as u64 >= file.bytes() { Place::Last } else { Place::Within };
                 note_zeros(&mut end, page, page_offset);
-                let page = Page { bytes: page, offset: page_offset, place };
+                let written = usize::try_from(file.bytes().saturating_sub(page_offset)).unwrap_or(usize::MAX);
+                let page = Page { bytes: page, offset: page_offset, place, written };
                 if let Err(damage) = self.joiner.page(&page, start, at, visit) {
                     end.damage = Some(damage);
                     return Ok(end);
@@ -108,6 +112,7 @@ impl Records {
             }
         }
         end.bytes = offset;
+        end.cut_header = self.joiner.cut_header.take();
         Ok(end)
     }
 
@@ -158,6 +163,8 @@ struct Page<'a> {
     bytes: &'a [u8],
     offset: u64,
     place: Place,
+    /// How many of its bytes the file has, or more.
+    written: usize,
 }
 
 struct Fragment<'a> {
@@ -212,6 +219,8 @@ struct Joiner {
     fragments: u64,
     /// Of the fragment read last.
     kind: u8,
+    /// Of the segment being read.
+    cut_header: Option<u64>,
 }
 
 impl Joiner {
@@ -234,6 +243,9 @@ impl Joiner {
                 Found::Damage(why, resume) => (why, resume),
                 Found::Fragment(fragment, next) => {
                     self.kind = fragment.kind;
+                    if place + HEADER_BYTES > page.written {
+                        self.cut_header = Some(page.offset + place as u64);
+                    }
                     match self.take(&fragment, visit) {
                         Ok(()) => {
                             place = next;

@@ -11,6 +11,8 @@ use super::{Directory, Entry, EntryKind, Subset, timeline};
 
 /// Endings of directories that Prometheus removes when it starts.
 const TEMPORARY: [&str; 3] = [".tmp-for-creation", ".tmp-for-deletion", ".tmp"];
+/// Names in the directory of a block (prometheus `tsdb/docs/format/README.md`).
+const FILES_OF_A_BLOCK: [&str; 4] = ["meta.json", "index", "chunks", "tombstones"];
 /// Where a volume of the operator, or one mounted above the data directory, keeps the data.
 const BELOW_A_VOLUME: [&str; 2] = ["prometheus-db", "data"];
 
@@ -61,7 +63,14 @@ impl<'a> Survey<'a> {
         let (mut blocks, mut strangers, mut findings) = (Vec::new(), Vec::new(), Vec::new());
         for entry in directory.list("")? {
             if is_ulid(&entry.name) && entry.kind == EntryKind::Directory {
-                blocks.push(Known { meta: meta::read(directory, &entry.name)?, name: entry.name });
+                let meta = meta::read(directory, &entry.name)?;
+                let mut files = directory.list(&entry.name)?.into_iter();
+                if !files.any(|file| FILES_OF_A_BLOCK.contains(&file.name.as_str())) {
+                    let what = "holds no file of a block; Prometheus passes over it";
+                    findings.push(Finding::new(Grade::Ok, entry.name, what));
+                } else {
+                    blocks.push(Known { meta, name: entry.name });
+                }
             } else if is_leftover(&entry) {
                 let what = "was left behind by an interrupted run; Prometheus removes it when it starts";
                 findings.push(Finding::new(Grade::Ok, entry.name, what));

@@ -23,7 +23,7 @@ pub(super) enum Target {
 pub(super) enum Block {
     /// The oldest one: samples have been deleted from it.
     Oldest,
-    /// One that the head has made.
+    /// One that the head has made, and that no other block holds a part of.
     FromHead,
 }
 
@@ -458,11 +458,15 @@ impl Row {
             Target::Root => data.to_owned(),
             Target::Block(which, file) => {
                 let blocks = blocks(data);
-                let block = match which {
-                    Block::Oldest => &blocks[0],
-                    Block::FromHead => &blocks[blocks.len() - 2],
+                let alone = |at: &usize| {
+                    let (from, to, _) = blocks[*at];
+                    blocks.iter().filter(|(other_from, other_to, _)| *other_from < to && from < *other_to).count() == 1
                 };
-                block.join(file)
+                let at = match which {
+                    Block::Oldest => 0,
+                    Block::FromHead => (0..blocks.len() - 1).rev().find(alone).expect("there is such a block"),
+                };
+                blocks[at].2.join(file)
             }
             Target::Log("checkpoint", age) => numbered(&checkpoint(data), age),
             Target::Log(log, age) => numbered(&data.join(log), age),
@@ -470,17 +474,17 @@ impl Row {
     }
 }
 
-/// Blocks, oldest data first.
-fn blocks(data: &Path) -> Vec<PathBuf> {
+/// Blocks with the time they cover in milliseconds, oldest data first.
+fn blocks(data: &Path) -> Vec<(i64, i64, PathBuf)> {
     let entries = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
     let mut blocks: Vec<_> = entries
         .filter_map(|path| {
             let meta: serde_json::Value = serde_json::from_slice(&fs::read(path.join("meta.json")).ok()?).unwrap();
-            Some((meta["minTime"].as_i64(), path))
+            Some((meta["minTime"].as_i64()?, meta["maxTime"].as_i64()?, path))
         })
         .collect();
     blocks.sort();
-    blocks.into_iter().map(|(_, path)| path).collect()
+    blocks
 }
 
 fn checkpoint(data: &Path) -> PathBuf {
