@@ -28,7 +28,7 @@ fn pass(path: &Path, window: &mut [u8], sum: &mut u32) -> std::io::Result<()> {
     loop {
         match file.read(window)? {
             0 => return Ok(()),
-            read => *sum ^= crc_fast::crc32_iscsi(&window[..read]),
+            read => *sum ^= crc32c::crc32c(&window[..read]),
         }
     }
 }

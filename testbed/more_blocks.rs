@@ -64,7 +64,7 @@ fn segment(bytes: &mut [u8], variant: u64) -> Option<()> {
                 *byte ^= bits;
             }
         }
-        let checksum = crc_fast::crc32_iscsi(chunk).to_be_bytes();
+        let checksum = crc32c::crc32c(chunk).to_be_bytes();
         bytes.get_mut(end..end + CHECKSUM)?.copy_from_slice(&checksum);
         at = end + CHECKSUM;
     }
