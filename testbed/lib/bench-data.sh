@@ -213,30 +213,35 @@ measure_next_copy() {
   record next-copy-vs-restic "$WALL_MS / $own" 2
 }
 
-# timed_from_rest COMMAND...: with what the commands before wrote on disk, so that nobody waits for it. promsafe has all it
-# writes on disk when it ends, the others leave that to the system.
-timed_from_rest() {
+# timed_to_disk COMMAND...: until what it wrote to $WORK/back is on disk. promsafe sees to that itself, as only then a disk
+# tells of its errors; for the others it is waited for. What the commands before wrote is on disk first.
+timed_to_disk() {
+  local ended peak
   sync
   timed_here "$@"
+  ended=$WALL_MS peak=$PEAK_KIB
+  timed_here sync -f "$WORK/back"
+  say "    ${1##*/} ended after $ended ms, and $WALL_MS ms later all was on disk"
+  WALL_MS=$((ended + WALL_MS)) PEAK_KIB=$peak
 }
 
 measure_extract() {
   local own rclone restic= rustic=
-  timed_from_rest "$PROMSAFE" extract latest --to "$WORK/back/promsafe"
+  timed_to_disk "$PROMSAFE" extract latest --to "$WORK/back/promsafe"
   own=$WALL_MS
   record extract-peak-memory "$PEAK_KIB * 1024 / 1000000" 1
   diff -r "$WORK/data" "$WORK/back/promsafe" >&2 || die "what was extracted differs"
   rm -rf "$WORK/back/promsafe"
-  timed_from_rest rclone copy --config /dev/null "$(rclone_remote rclone)" "$WORK/back/rclone"
+  timed_to_disk rclone copy --config /dev/null "$(rclone_remote rclone)" "$WORK/back/rclone"
   rclone=$WALL_MS
   rm -rf "$WORK/back/rclone"
   record extract-vs-rclone "$own / $rclone" 2
   if deduplicators_wanted; then
-    timed_from_rest restic -r "$(restic_repository restic)" restore latest --target "$WORK/back/restic"
+    timed_to_disk restic -r "$(restic_repository restic)" restore latest --target "$WORK/back/restic"
     restic=$WALL_MS
     rm -rf "$WORK/back/restic"
     if [[ -n $RUSTIC ]]; then
-      timed_rustic timed_from_rest restore latest "$WORK/back/rustic"
+      timed_rustic timed_to_disk restore latest "$WORK/back/rustic"
       rustic=$WALL_MS
       rm -rf "$WORK/back/rustic"
     fi
