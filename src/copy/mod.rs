@@ -30,7 +30,7 @@ use throttle::Throttle;
 
 /// Pieces that are read, hashed and sent at once, unless asked otherwise: they bound the memory. The allocator keeps about
 /// as much again.
-pub const PIECES_IN_FLIGHT: usize = 6;
+pub const PIECES_IN_FLIGHT: usize = 5;
 
 /// Whether blocks are read that an earlier copy holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
