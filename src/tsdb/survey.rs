@@ -65,11 +65,11 @@ impl<'a> Survey<'a> {
             if is_ulid(&entry.name) && entry.kind == EntryKind::Directory {
                 let meta = meta::read(directory, &entry.name)?;
                 let mut files = directory.list(&entry.name)?.into_iter();
-                if !files.any(|file| FILES_OF_A_BLOCK.contains(&file.name.as_str())) {
+                if files.any(|file| FILES_OF_A_BLOCK.contains(&file.name.as_str())) {
+                    blocks.push(Known { meta, name: entry.name });
+                } else {
                     let what = "holds no file of a block; Prometheus passes over it";
                     findings.push(Finding::new(Grade::Ok, entry.name, what));
-                } else {
-                    blocks.push(Known { meta, name: entry.name });
                 }
             } else if is_leftover(&entry) {
                 let what = "was left behind by an interrupted run; Prometheus removes it when it starts";

@@ -1,6 +1,7 @@
 //! Directories copied into a store and brought back by the binary: equal to the last bit, sent once, resumed, and
 //! what is damaged named.
 
+mod credentials;
 mod data;
 mod faults;
 

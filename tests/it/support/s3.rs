@@ -1,18 +1,21 @@
 //! An S3 server inside the test process, with checked signatures, on a port of its own. Its files are gone with it.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use promsafe::model::Timeouts;
 use promsafe::store::{PathStyle, StoreOptions};
-use s3s::auth::SimpleAuth;
+use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::S3ServiceBuilder;
+use s3s::{S3Result, s3_error};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -53,7 +56,38 @@ pub(crate) fn with_credentials(test: &str, body: impl Future<Output = ()>) {
 pub(crate) struct S3Server {
     directory: TempDir,
     address: SocketAddr,
+    keys: Keys,
     task: JoinHandle<()>,
+}
+
+/// The access keys that a server knows, with their secrets.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Keys(Arc<Mutex<HashMap<String, String>>>);
+
+impl Keys {
+    /// Knows this one from now on.
+    pub(crate) fn allow(&self, access_key_id: &str, secret: &str) {
+        self.0.lock().unwrap().insert(access_key_id.to_owned(), secret.to_owned());
+    }
+
+    /// Knows it no longer.
+    pub(crate) fn refuse(&self, access_key_id: &str) {
+        self.0.lock().unwrap().remove(access_key_id);
+    }
+}
+
+impl S3Auth for Keys {
+    fn get_secret_key<'s, 'k, 'f>(
+        &'s self,
+        access_key: &'k str,
+    ) -> Pin<Box<dyn Future<Output = S3Result<SecretKey>> + Send + 'f>>
+    where
+        's: 'f,
+        'k: 'f,
+    {
+        let secret = self.0.lock().unwrap().get(access_key).map(|secret| SecretKey::from(secret.as_str()));
+        Box::pin(std::future::ready(secret.ok_or_else(|| s3_error!(InvalidAccessKeyId))))
+    }
 }
 
 impl S3Server {
@@ -76,7 +110,9 @@ impl S3Server {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("bucket")).unwrap();
         let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(directory.path()).unwrap());
-        service.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, secret));
+        let keys = Keys::default();
+        keys.allow(ACCESS_KEY_ID, secret);
+        service.set_auth(keys.clone());
         let service = service.build();
         let answered = Arc::new(AtomicUsize::new(0));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -96,7 +132,12 @@ impl S3Server {
                 tokio::spawn(server.serve_connection(TokioIo::new(socket), answer));
             }
         });
-        Self { directory, address, task }
+        Self { directory, address, keys, task }
+    }
+
+    /// The keys it knows.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Options that lead to a prefix of the bucket.
