@@ -185,3 +185,18 @@ fn head_chunks_that_wal_lost_too_are_gone() {
     let chunks = findings.iter().find(|finding| finding.path == CHUNKS).unwrap();
     assert_eq!(chunks.grade, Grade::Degraded, "{findings:#?}");
 }
+
+#[test]
+fn segment_that_ends_within_a_header_is_a_torn_tail_or_a_loss() {
+    for (segment, grade) in [(NEWEST, Grade::TornTail), ("wal/00000004", Grade::Degraded)] {
+        let mut tree = Tree::snappy();
+        tree.file(segment).truncate(1);
+        let findings = tree.findings();
+        let found = findings.iter().find(|finding| finding.what.contains("ends within the header of a record"));
+        let found = found.unwrap_or_else(|| panic!("{segment}: {findings:#?}"));
+        assert_eq!((found.grade, found.path.as_str(), found.offset), (grade, segment, Some(0)));
+        // Cut to nothing it tells nothing.
+        tree.file(segment).clear();
+        assert!(!tree.findings().iter().any(|finding| finding.path == segment), "{segment}");
+    }
+}

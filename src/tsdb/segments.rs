@@ -86,6 +86,7 @@ impl Records {
         visit: &mut Visit<'_>,
     ) -> io::Result<SegmentEnd> {
         let mut end = SegmentEnd::default();
+        self.joiner.cut_header = None;
         let mut start = usize::try_from(from % PAGE_BYTES as u64).unwrap_or(0);
         let mut offset = from - start as u64;
         loop {
@@ -339,6 +340,17 @@ mod tests {
             Ok(())
         });
         (seen, end.unwrap(), records.finish())
+    }
+
+    #[test]
+    fn header_that_is_cut_off_is_told_of_its_own_segment_alone() {
+        let (_, end, _) = read(&[fragment(FULL, b"one"), vec![FULL]].concat(), At::Stop);
+        assert_eq!((end.cut_header, end.damage), (Some(10), None));
+        // Amid a record it is damage, and the next segment is not to blame.
+        let mut records = Records::new();
+        let mut next = |bytes: Vec<u8>| records.read(&Bytes(bytes), 0, At::Stop, &mut |_| Ok(())).unwrap();
+        assert!(next([fragment(FIRST, b"t"), vec![FULL]].concat()).damage.is_some());
+        assert_eq!(next(fragment(LAST, b"o")).cut_header, None);
     }
 
     #[test]

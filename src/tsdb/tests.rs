@@ -247,6 +247,19 @@ fn what_lies_beside_blocks_is_graded() {
 }
 
 #[test]
+fn directory_without_any_file_of_a_block_is_no_block() {
+    let mut tree = two_blocks();
+    tree.0.insert("01ARZ3NDEKTSV4RRFFQ69G5FAV/00000000".to_owned(), b"left over".to_vec());
+    let report = inspect(&tree, None, Subset::ALL).unwrap();
+    assert_eq!((report.grade, report.blocks.len()), (Grade::Ok, 2));
+    assert!(report.findings.iter().any(|finding| finding.what.contains("holds no file of a block")), "{report:#?}");
+    // One file of a block is enough to miss the others.
+    tree.0.insert("01ARZ3NDEKTSV4RRFFQ69G5FAV/index".to_owned(), b"x".to_vec());
+    let report = inspect(&tree, None, Subset::ALL).unwrap();
+    assert_eq!((report.grade, report.blocks.len()), (Grade::Degraded, 3));
+}
+
+#[test]
 fn blocks_that_are_not_chosen_are_told_by_their_meta_json() {
     let mut tree = two_blocks();
     tree.0.remove(&format!("{FIRST}/meta.json"));
