@@ -8,7 +8,7 @@ use super::data::{bytes, differences};
 use super::{Place, number};
 use crate::support::fault_proxy::When;
 use crate::support::promsafe::Promsafe;
-use crate::support::s3::{S3Server, with_credentials};
+use crate::support::s3::S3Server;
 use crate::support::s3_proxy::{S3Fault, S3Proxy, Spoiling};
 
 /// The binary with the store of these options, by way of a proxy.
@@ -20,46 +20,42 @@ fn pieces(method: Method, when: When, fault: S3Fault) -> Spoiling {
     Spoiling { method, path: "/data/", when, fault }
 }
 
-#[test]
-fn answers_of_500_and_broken_ones_cost_time_alone() {
-    with_credentials("copies::faults::answers_of_500_and_broken_ones_cost_time_alone", async {
-        let place = Place::new(2);
-        let server = S3Server::start().await;
-        let options = server.options("prefix");
-        let spoiling = pieces(Method::PUT, When::Every(4), S3Fault::InternalError);
-        let proxy = S3Proxy::start(&options, spoiling).await;
-        let copy = format!("copy {} -o json", place.volume().display());
-        let copied = through(&proxy, &options).run(&copy).await.with(0);
-        assert_eq!(number(&copied, "/copied/sent_bytes"), bytes(&place.volume()), "{copied:#?}");
-        assert!(proxy.matched() > 8, "{} pieces were sent", proxy.matched());
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_of_500_and_broken_ones_cost_time_alone() {
+    let place = Place::new(2);
+    let server = S3Server::start().await;
+    let options = server.options("prefix");
+    let spoiling = pieces(Method::PUT, When::Every(4), S3Fault::InternalError);
+    let proxy = S3Proxy::start(&options, spoiling).await;
+    let copy = format!("copy {} -o json", place.volume().display());
+    let copied = through(&proxy, &options).run(&copy).await.with(0);
+    assert_eq!(number(&copied, "/copied/sent_bytes"), bytes(&place.volume()), "{copied:#?}");
+    assert!(proxy.matched() > 8 && proxy.spoilt() == proxy.matched() / 4, "{} were sent", proxy.matched());
 
-        // The tree is read first, whole; then as many pieces at once as are spoilt.
-        let spoiling = pieces(Method::GET, When::Between(2, 7), S3Fault::CutAnswer);
-        let proxy = S3Proxy::start(&options, spoiling).await;
-        let extract = format!("extract latest --to {} -o json", place.path("back").display());
-        let extracted = through(&proxy, &options).run(&extract).await.with(0);
-        assert_eq!(number(&extracted, "/written_bytes"), bytes(&place.volume()), "{extracted:#?}");
-        assert_eq!(differences(&place.volume(), &place.path("back")), [""; 0]);
-        assert!(proxy.matched() > 12, "{} were asked for", proxy.matched());
-    });
+    // The tree is read first, whole; then the first requests for pieces are cut.
+    let spoiling = pieces(Method::GET, When::Between(2, 7), S3Fault::CutAnswer);
+    let proxy = S3Proxy::start(&options, spoiling).await;
+    let extract = format!("extract latest --to {} -o json", place.path("back").display());
+    let extracted = through(&proxy, &options).run(&extract).await.with(0);
+    assert_eq!(number(&extracted, "/written_bytes"), bytes(&place.volume()), "{extracted:#?}");
+    assert_eq!(differences(&place.volume(), &place.path("back")), [""; 0]);
+    assert_eq!(proxy.spoilt(), 6);
 }
 
-#[test]
-fn server_that_takes_no_piece_ends_the_copy_and_the_next_run_goes_on() {
-    with_credentials("copies::faults::server_that_takes_no_piece_ends_the_copy_and_the_next_run_goes_on", async {
-        let place = Place::new(2);
-        let server = S3Server::start().await;
-        let options = server.options("prefix");
-        let copy = format!("copy {}", place.volume().display());
-        let proxy = S3Proxy::start(&options, pieces(Method::PUT, When::Always, S3Fault::InternalError)).await;
-        let failed = through(&proxy, &options).run(&copy).await;
-        failed.failed(1, &["s3://bucket/prefix/data/", "injected fault", "HTTP 500"]);
-        let promsafe = Promsafe::default().with_store(options.url.to_string());
-        let promsafe = promsafe.with_s3_endpoint(options.s3_endpoint.unwrap());
-        assert_eq!(promsafe.run("list -o json").await.with(0).json()["backups"], Value::Array(vec![]));
-        promsafe.run(&copy).await.with(0);
-        promsafe.run("verify").await.with(0);
-    });
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_that_takes_no_piece_ends_the_copy_and_the_next_run_goes_on() {
+    let place = Place::new(2);
+    let server = S3Server::start().await;
+    let options = server.options("prefix");
+    let copy = format!("copy {}", place.volume().display());
+    let proxy = S3Proxy::start(&options, pieces(Method::PUT, When::Always, S3Fault::InternalError)).await;
+    let failed = through(&proxy, &options).run(&copy).await;
+    failed.failed(1, &["s3://bucket/prefix/data/", "injected fault", "HTTP 500"]);
+    let promsafe = Promsafe::default().with_store(options.url.to_string());
+    let promsafe = promsafe.with_s3_endpoint(options.s3_endpoint.unwrap());
+    assert_eq!(promsafe.run("list -o json").await.with(0).json()["backups"], Value::Array(vec![]));
+    promsafe.run(&copy).await.with(0);
+    promsafe.run("verify").await.with(0);
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ pub(crate) struct Spoiling {
 pub(crate) struct S3Proxy {
     address: SocketAddr,
     matched: Arc<AtomicU32>,
+    spoilt: Arc<AtomicU32>,
     task: JoinHandle<()>,
 }
 
@@ -53,22 +54,23 @@ impl S3Proxy {
         let upstream: SocketAddr =
             server.s3_endpoint.as_deref().and_then(|url| url.strip_prefix("http://")).unwrap().parse().unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let matched = Arc::new(AtomicU32::new(0));
+        let (matched, spoilt) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let counter = matched.clone();
+        let counters = (matched.clone(), spoilt.clone());
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let (client, spoiling, counter) = (client.clone(), spoiling.clone(), counter.clone());
+                let (client, spoiling, (matched, spoilt)) = (client.clone(), spoiling.clone(), counters.clone());
                 let answer = hyper::service::service_fn(move |request| {
-                    let spoilt = spoiling.includes(&request, &counter).then_some(spoiling.fault);
-                    answer(client.clone(), upstream, request, spoilt)
+                    let fault = spoiling.includes(&request, &matched).then_some(spoiling.fault);
+                    spoilt.fetch_add(u32::from(fault.is_some()), Ordering::SeqCst);
+                    answer(client.clone(), upstream, request, fault)
                 });
                 let server = hyper::server::conn::http1::Builder::new();
                 tokio::spawn(server.serve_connection(TokioIo::new(socket), answer));
             }
         });
-        Self { address, matched, task }
+        Self { address, matched, spoilt, task }
     }
 
     /// Its URL.
@@ -79,6 +81,11 @@ impl S3Proxy {
     /// Requests that matched method and path.
     pub(crate) fn matched(&self) -> u32 {
         self.matched.load(Ordering::SeqCst)
+    }
+
+    /// Requests of these that were spoilt.
+    pub(crate) fn spoilt(&self) -> u32 {
+        self.spoilt.load(Ordering::SeqCst)
     }
 }
 
