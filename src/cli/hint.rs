@@ -27,7 +27,7 @@ impl Failure {
             return "name the directory that holds Prometheus' blocks and wal; a backup is named by its id: promsafe list";
         }
         if is_disk_full(self) {
-            return "make room on that disk and run the same command again; what is done is not done twice";
+            return "make room on that disk and run the same command again";
         }
         match self.exit() {
             Exit::Usage => "promsafe --help shows every option",
