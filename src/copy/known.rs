@@ -1,6 +1,7 @@
 //! Blocks that earlier copies hold: they are known, not read again.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 
 use super::walk::{Fate, Item};
 use super::{CopyError, Copying};
@@ -126,8 +127,12 @@ impl Copying<'_> {
         if bytes == 0 || bytes > PIECE_BYTES {
             return None;
         }
-        let read = tokio::task::spawn_blocking(move || source.open_source(&path)?.read(0, bytes)).await;
-        read.ok()?.ok().map(|bytes| Sha256::of(&bytes))
+        let read = tokio::task::spawn_blocking(move || {
+            let mut content = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
+            let read = source.open_source(&path)?.read(0, &mut content)?;
+            Ok::<_, io::Error>(Sha256::of(&content[..read]))
+        });
+        read.await.ok()?.ok()
     }
 
     /// Whether the store still holds all pieces of the block's large files.

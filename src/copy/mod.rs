@@ -1,6 +1,7 @@
 //! Copying the files of a directory into the store: read once, hashed, sent in pieces that are not there yet. What a
 //! running Prometheus does to its directory meanwhile, it outlives; see [`crate::data_directory::order_of_copying`].
 
+mod buffers;
 mod classes;
 mod earlier;
 mod known;
@@ -24,12 +25,12 @@ use crate::files::LocalDirectory;
 use crate::model::{CopyRecord, Event, Placement, Problem, Reporter, Sha256, TreeEntry, TreeEntryKind};
 use crate::store::{Store, StoreError};
 use crate::tree_format::{TreeError, TreeWriter, in_order};
+use buffers::Buffers;
 use known::KnownBlocks;
 use progress::Progress;
 use throttle::Throttle;
 
-/// Pieces that are read, hashed and sent at once, unless asked otherwise: they bound the memory. The allocator keeps about
-/// as much again.
+/// Pieces that are read, hashed and sent at once, unless asked otherwise: they bound the memory.
 pub const PIECES_IN_FLIGHT: usize = 5;
 
 /// Whether blocks are read that an earlier copy holds.
@@ -166,6 +167,7 @@ pub async fn copy(store: &Store, request: &CopyRequest, reporter: &dyn Reporter)
         request,
         there: Mutex::new(there),
         throttle: request.bytes_per_second.map(Throttle::new),
+        buffers: Buffers::default(),
         progress: Progress::new(&request.name, reporter),
         sent_bytes: AtomicU64::new(0),
         known,
@@ -215,6 +217,7 @@ struct Copying<'a> {
     /// What the store holds, with sizes.
     there: Mutex<HashMap<Sha256, u64>>,
     throttle: Option<Throttle>,
+    buffers: Buffers,
     progress: Progress<'a>,
     sent_bytes: AtomicU64,
     known: KnownBlocks,
@@ -236,7 +239,7 @@ impl Copying<'_> {
         let bytes = bytes.map_err(|source| CopyError::MakeTree { name: self.request.name.clone(), source })?;
         let (sha256, length) = (Sha256::of(&bytes), bytes.len() as u64);
         if !self.is_there(&sha256, length)? {
-            self.store.put_data(&sha256, bytes).await?;
+            self.store.put_data(&sha256, bytes.into()).await?;
         }
         Ok((sha256, length))
     }

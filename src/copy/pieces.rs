@@ -4,8 +4,10 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, PoisonError};
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 
+use super::buffers::Buffers;
 use super::walk::{Fate, Item};
 use super::{CopyError, Copying};
 use crate::files::{LocalDirectory, SourceFile, Stamp};
@@ -80,8 +82,8 @@ impl Copying<'_> {
     /// Reads a piece and sends it, unless the store has it.
     async fn piece(&self, job: Job) -> Result<Read, CopyError> {
         let Job { at, file, offset, bytes } = job;
-        let reading = file.clone();
-        let read = tokio::task::spawn_blocking(move || read(&reading, offset, bytes)).await;
+        let (reading, buffers) = (file.clone(), self.buffers.clone());
+        let read = tokio::task::spawn_blocking(move || read(&reading, offset, bytes, &buffers)).await;
         let read = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         let piece = match read {
             Err(fate) => Err(fate),
@@ -96,7 +98,7 @@ impl Copying<'_> {
     }
 
     /// Sends a piece; how many bytes went.
-    async fn send(&self, sha256: &Sha256, content: Vec<u8>) -> Result<u64, CopyError> {
+    async fn send(&self, sha256: &Sha256, content: Bytes) -> Result<u64, CopyError> {
         let bytes = content.len() as u64;
         if let Some(throttle) = &self.throttle {
             throttle.take(bytes).await;
@@ -109,13 +111,14 @@ impl Copying<'_> {
     }
 }
 
-fn read(file: &Lazy, offset: u64, bytes: u64) -> Result<Option<(Sha256, Vec<u8>)>, Fate> {
+fn read(file: &Lazy, offset: u64, bytes: u64, buffers: &Buffers) -> Result<Option<(Sha256, Bytes)>, Fate> {
     let source = file.open()?;
     if bytes == 0 {
         return Ok(None);
     }
-    let content = source.read(offset, bytes).map_err(|error| fate(&error))?;
-    if content.len() as u64 == bytes {
+    let whole = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let content = buffers.lend(|buffer| source.read(offset, &mut buffer[..whole])).map_err(|error| fate(&error))?;
+    if content.len() == whole {
         Ok(Some((Sha256::of(&content), content)))
     } else {
         Err(Fate::Gone("it became shorter while it was read".to_owned()))

@@ -120,12 +120,11 @@ impl LocalDirectory {
 }
 
 impl SourceFile {
-    /// Its bytes from here on, at most so many.
+    /// Reads its bytes from here on, until the buffer is full or the file ends; how many they are.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn read(&self, offset: u64, bytes: u64) -> io::Result<Vec<u8>> {
-        let mut buffer = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut done = 0;
         while done < buffer.len() {
             match self.file.read_at(&mut buffer[done..], offset + done as u64) {
@@ -135,8 +134,7 @@ impl SourceFile {
                 Err(error) => return Err(error),
             }
         }
-        buffer.truncate(done);
-        Ok(buffer)
+        Ok(done)
     }
 
     /// Its stamp now.

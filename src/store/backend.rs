@@ -35,11 +35,9 @@ pub trait Backend: Send + Sync {
     fn put_hashed<'a>(
         &'a self,
         key: &'a str,
-        bytes: Vec<u8>,
-        _sha256: &'a Sha256,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.put_new(key, bytes)
-    }
+        bytes: Bytes,
+        sha256: &'a Sha256,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// All bytes of an object; `None` if there is none.
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>>;

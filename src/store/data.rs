@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::io;
 
+use bytes::Bytes;
+use futures::future::try_join_all;
 use sha2::{Digest as _, Sha256 as Hasher};
 use tokio::sync::mpsc;
 
@@ -34,20 +36,23 @@ pub enum FetchError {
 }
 
 impl Store {
-    /// All pieces and trees with their sizes in bytes. This takes 40 bytes of memory and a thousandth of a request each.
+    /// All pieces and trees with their sizes in bytes. This takes 40 bytes of memory and a thousandth of a request each. A
+    /// server gives a list one page after the other: sixteen lists, one for each first digit, come at once.
     ///
     /// # Errors
     /// When the store cannot be listed.
     pub async fn data(&self) -> Result<HashMap<Sha256, u64>, StoreError> {
-        let listed = self.backend.sizes(layout::DATA).await?;
-        Ok(listed.into_iter().filter_map(|(key, bytes)| Some((layout::parse_data_path(&key)?, bytes))).collect())
+        let prefixes: Vec<String> = (0..16).map(|digit| format!("{}{digit:x}", layout::DATA)).collect();
+        let listed = try_join_all(prefixes.iter().map(|prefix| self.backend.sizes(prefix))).await?;
+        let objects = listed.into_iter().flatten();
+        Ok(objects.filter_map(|(key, bytes)| Some((layout::parse_data_path(&key)?, bytes))).collect())
     }
 
     /// Writes a piece or tree. `sha256` must be that of the bytes: whoever calls has it, and hashing takes time.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn put_data(&self, sha256: &Sha256, bytes: Vec<u8>) -> Result<Written, StoreError> {
+    pub async fn put_data(&self, sha256: &Sha256, bytes: Bytes) -> Result<Written, StoreError> {
         match self.backend.put_hashed(&layout::data_path(sha256), bytes, sha256).await {
             Ok(()) => Ok(Written::New),
             Err(StoreError::AlreadyExists { .. }) => Ok(Written::There),

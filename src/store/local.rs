@@ -7,11 +7,13 @@ use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::StoreError;
 use super::backend::{Backend, Part, is_key};
+use crate::model::Sha256;
 
 /// What the names of unfinished files begin with.
 const UNFINISHED: &str = ".unfinished-";
@@ -62,6 +64,15 @@ const WRITE: &str = "write";
 
 impl Backend for Local {
     fn put_new<'a>(&'a self, key: &'a str, bytes: Vec<u8>) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.blocking(WRITE, key, move |root, key| put_new(root, key, &bytes)))
+    }
+
+    fn put_hashed<'a>(
+        &'a self,
+        key: &'a str,
+        bytes: Bytes,
+        _sha256: &'a Sha256,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.blocking(WRITE, key, move |root, key| put_new(root, key, &bytes)))
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
@@ -104,7 +105,7 @@ impl S3 {
         }
     }
 
-    async fn create(&self, key: &str, bytes: Vec<u8>, sha256: Option<&Sha256>) -> Result<(), Failure> {
+    async fn create(&self, key: &str, bytes: Bytes, sha256: Option<&Sha256>) -> Result<(), Failure> {
         let full = self.full(key)?;
         // In memory, so that the body is signed with its SHA-256 and can be sent again without a copy.
         let body = SdkBody::from(bytes);
@@ -234,15 +235,15 @@ fn cut(mut bytes: Vec<u8>, is_part: bool, range: &Range<u64>) -> Vec<u8> {
 
 impl Backend for S3 {
     fn put_new<'a>(&'a self, key: &'a str, bytes: Vec<u8>) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(
-            async move { self.create(key, bytes, None).await.map_err(|failure| self.error("write", key, failure)) },
-        )
+        Box::pin(async move {
+            self.create(key, bytes.into(), None).await.map_err(|failure| self.error("write", key, failure))
+        })
     }
 
     fn put_hashed<'a>(
         &'a self,
         key: &'a str,
-        bytes: Vec<u8>,
+        bytes: Bytes,
         sha256: &'a Sha256,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         let created = self.create(key, bytes, Some(sha256));

@@ -73,9 +73,9 @@ fn hash_that_is_known_is_what_a_request_is_signed_with() {
         let server = S3Server::start().await;
         let store = open(&server, "prefix").await;
         let (right, wrong) = (Sha256::of(b"abc"), Sha256::of(b"abd"));
-        assert_eq!(store.put_data(&right, b"abc".to_vec()).await.unwrap(), Written::New);
+        assert_eq!(store.put_data(&right, b"abc".as_slice().into()).await.unwrap(), Written::New);
         // The server computes it from what arrives and takes no other.
-        store.put_data(&wrong, b"abc".to_vec()).await.unwrap_err();
+        store.put_data(&wrong, b"abc".as_slice().into()).await.unwrap_err();
         assert_eq!(store.data().await.unwrap(), [(right, 3)].into());
     });
 }

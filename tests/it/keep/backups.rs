@@ -59,7 +59,7 @@ pub(crate) async fn put_copy(store: &Store, files: &[(&str, Vec<u8>)]) -> Result
         let mut file = TreeEntry { bytes: content.len() as u64, ..entry(path, TreeEntryKind::File) };
         for piece in content.chunks(usize::try_from(PIECE_BYTES).unwrap()) {
             let sha256 = Sha256::of(piece);
-            store.put_data(&sha256, piece.to_vec()).await?;
+            store.put_data(&sha256, piece.to_vec().into()).await?;
             file.pieces.push(sha256);
         }
         bytes += file.bytes;
@@ -68,7 +68,7 @@ pub(crate) async fn put_copy(store: &Store, files: &[(&str, Vec<u8>)]) -> Result
     let tree = tree.finish().unwrap();
     let sha256 = Sha256::of(&tree);
     let tree_bytes = tree.len() as u64;
-    store.put_data(&sha256, tree).await?;
+    store.put_data(&sha256, tree.into()).await?;
     Ok(copy_record(sha256, tree_bytes, files.len() as u64, bytes))
 }
 

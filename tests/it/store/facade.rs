@@ -183,9 +183,9 @@ fn is_damage(error: &StoreError, name: &str) {
 /// Pieces are written once, read back, listed with their sizes, and removed; what is damaged is named.
 pub(crate) async fn pieces_are_kept_under_their_hash(store: &Store) {
     let (one, two) = (Sha256::of(b"one"), Sha256::of(b"twice"));
-    assert_eq!(store.put_data(&one, b"one".to_vec()).await.unwrap(), Written::New);
-    assert_eq!(store.put_data(&one, b"one".to_vec()).await.unwrap(), Written::There);
-    assert_eq!(store.put_data(&two, b"twice".to_vec()).await.unwrap(), Written::New);
+    assert_eq!(store.put_data(&one, b"one".as_slice().into()).await.unwrap(), Written::New);
+    assert_eq!(store.put_data(&one, b"one".as_slice().into()).await.unwrap(), Written::There);
+    assert_eq!(store.put_data(&two, b"twice".as_slice().into()).await.unwrap(), Written::New);
     assert_eq!(store.data().await.unwrap(), [(one, 3), (two, 5)].into());
     assert_eq!(store.get_data(&one).await.unwrap(), b"one");
     store.delete_data(&two).await.unwrap();
