@@ -1,5 +1,7 @@
 //! `promsafe cronjob`: manifests that take a backup on a schedule, in a pod that fits the strictest Pod Security level.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::options::manifest_format;
@@ -7,6 +9,7 @@ use super::schedule::Schedule;
 use super::workers::Volumes;
 use super::{Exit, Failure, print};
 use crate::access::{Account, Copies, Run};
+use crate::job::UNDISTURBED;
 use crate::report::{Manifest, OutputFormat, manifests, roles, service_account};
 use crate::store::StoreUrl;
 
@@ -154,7 +157,10 @@ fn cron_job(args: &Args, store: &str, account: &Account) -> Value {
         "jobTemplate": {"spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": deadline_seconds(args.volumes),
-            "template": {"metadata": {"labels": labels()}, "spec": pod(args, store, account)},
+            "template": {
+                "metadata": {"labels": labels(), "annotations": BTreeMap::from(UNDISTURBED)},
+                "spec": pod(args, store, account),
+            },
         }},
     });
     if let Some(time_zone) = &args.time_zone {

@@ -31,6 +31,14 @@ const MORE_ATTEMPTS: u32 = 2;
 /// A Job whose driver was killed goes after this time, and with it its Secret.
 const FORGOTTEN_AFTER_SECONDS: u32 = 3600;
 
+/// Annotations of pods that run to an end: meshes add no container that never ends, and autoscalers leave the node alone.
+pub const UNDISTURBED: [(&str, &str); 4] = [
+    ("sidecar.istio.io/inject", "false"),
+    ("linkerd.io/inject", "disabled"),
+    ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
+    ("karpenter.sh/do-not-disrupt", "true"),
+];
+
 /// What a worker does to its volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
@@ -103,12 +111,13 @@ impl Work {
                 "backoffLimit": MORE_ATTEMPTS,
                 "activeDeadlineSeconds": deadline_seconds,
                 "ttlSecondsAfterFinished": FORGOTTEN_AFTER_SECONDS,
-                "podFailurePolicy": {"rules": [{
-                    "action": "FailJob",
-                    "onExitCodes": {"operator": "In", "values": FINAL_EXIT_CODES},
-                }]},
+                "podFailurePolicy": {"rules": [
+                    {"action": "FailJob", "onExitCodes": {"operator": "In", "values": FINAL_EXIT_CODES}},
+                    // A drained node, an eviction, a preemption: no attempt is spent, the next pod goes on.
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                ]},
                 "template": {
-                    "metadata": {"labels": self.labels, "annotations": {"sidecar.istio.io/inject": "false"}},
+                    "metadata": {"labels": self.labels, "annotations": BTreeMap::from(UNDISTURBED)},
                     "spec": self.pod(image),
                 },
             },
