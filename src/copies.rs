@@ -156,10 +156,11 @@ fn unsaved(volume: &DataVolume, why: &str, identity: &Identity) -> Problem {
     }
 }
 
-/// Whether a volume is one of a Prometheus, an agent or a ThanosRuler, which writes files as soon as it runs.
+/// Whether a volume is one of a Prometheus, with or without the operator, an agent or a ThanosRuler, which writes files as
+/// soon as it runs. Pods that are no instance are named by themselves.
 fn holds_tsdb(volume: &DataVolume) -> bool {
     let mut users = volume.used_by.iter().chain(&volume.leftover_of);
-    users.any(|user| user.starts_with("Prometheus") || user.starts_with("ThanosRuler"))
+    users.any(|user| !user.starts_with("Pod ") && !user.starts_with("Alertmanager "))
 }
 
 fn empty(volume: &DataVolume) -> Problem {
