@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use http::Method;
 use promsafe::model::Sha256;
 
 use super::backups::{data, files, id, put_backup, store_in};
+use crate::support::fault_proxy::When;
 use crate::support::promsafe::Promsafe;
 use crate::support::s3::{S3Server, with_credentials};
+use crate::support::s3_proxy::{S3Fault, S3Proxy, Spoiling};
 
 struct Kept {
     root: tempfile::TempDir,
@@ -224,4 +227,23 @@ async fn copied_data_directories_are_read_as_prometheus_reads_them() {
         backup.pointer("/volumes/0/tsdb/inspected/grade").unwrap().clone()
     };
     assert_eq!((grade(&first), grade(&second)), ("ok".into(), "degraded".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pieces_that_are_read_as_prometheus_reads_them_are_fetched_once() {
+    let server = S3Server::start().await;
+    let options = server.options("prefix");
+    // None of so many requests comes.
+    let none = Spoiling { method: Method::GET, path: "/data/", when: When::Only(u32::MAX), fault: S3Fault::CutAnswer };
+    let proxy = S3Proxy::start(&options, none).await;
+    let promsafe = Promsafe::default().with_store(options.url.to_string()).with_s3_endpoint(proxy.endpoint());
+    copied(&promsafe, &two_blocks()).await;
+    let before = proxy.matched();
+    promsafe.run("verify --level hash").await.with(0);
+    let by_hash = proxy.matched() - before;
+    let verified = promsafe.run("verify --level tsdb -o json").await.with(0).json();
+    let by_tsdb = proxy.matched() - before - by_hash;
+    assert_eq!(verified.pointer("/verification/backups/0/volumes/0/tsdb/inspected/grade").unwrap(), "ok");
+    // The tree is small, and may be asked for again; so may what blocks that are looked at at once have in common.
+    assert!(by_hash >= 6 && by_tsdb <= by_hash + 2, "{by_hash} requests, then {by_tsdb}");
 }
