@@ -15,6 +15,8 @@ DATA_KEY=promsafe
 DATA_SECRET=promsafe-bench
 DATA_READY=no
 DATA_PIDS=()
+# Milliseconds of each tool's work in a round, by TOOL-WORK.
+declare -A TOOK=()
 
 # One block's worth of samples as OpenMetrics: a third random gauges, a third counters, a third histogram buckets.
 write_samples() {
@@ -101,8 +103,11 @@ prepare_data() {
   for program in rclone restic; do
     command -v $program >/dev/null || { say "installing $program"; apt-get install -qq -y $program >&2; }
   done
-  RUSTIC=
-  if deduplicators_wanted; then find_rustic; fi
+  TOOLS=(promsafe rclone)
+  if deduplicators_wanted; then
+    find_rustic
+    TOOLS+=(restic ${RUSTIC:+rustic})
+  fi
   make_data
   grow_data
   DATA=$WORK/all
@@ -152,69 +157,34 @@ TOML
 # The bytes in the server under a prefix.
 stored_bytes() { du -sb --apparent-size "$WORK/s3/bucket/$1" | cut -f1; }
 
-# Of many GiB their stores fill the disk: they run only for figures that need them.
+# They take most of the time, and run only for figures that need them.
 deduplicators_wanted() { [[ -z $ONLY || $ONLY == *deduplicator* || $ONLY == *restic* ]]; }
 
-# The quickest of the deduplicators, in milliseconds.
-quickest() { sort -n <<<"${1:-999999999}"$'\n'"${2:-999999999}" | head -1; }
+# The quicker of two deduplicators, of which there may be one alone, in milliseconds.
+quickest() { sort -n <<<"$1"$'\n'"${2:-$1}" | head -1; }
 
-# One round of everything on stores of its own; the directory grows by one block in the middle of it.
-measure_data() {
-  prepare_data
-  local round
-  for ((round = 1; round <= DATA_ROUNDS; round++)); do
-    say "copies of $DATA_GIB GiB, round $round of $DATA_ROUNDS"
-    rm -rf "${WORK:?}/s3/bucket" "$WORK/data" "$WORK/back" "$WORK"/*-cache
-    mkdir -p "$WORK/s3/bucket" "$WORK/data" "$WORK/back"
-    cp -al "$DATA/data/." "$WORK/data/"
-    measure_first_copy
-    cp -al "$DATA/next/." "$WORK/data/"
-    measure_next_copy
-    measure_extract
-  done
-}
+# --- what each tool does: copy_TOOL, and extract_TOOL brings it back
 
-measure_first_copy() {
-  local own rclone restic= rustic=
-  export PROMSAFE_STORE=s3://bucket/promsafe
-  cat "$WORK"/data/*/*/* "$WORK"/data/*/index >/dev/null # both read from memory
-  timed_here "$PROMSAFE" copy "$WORK/data"
-  own=$WALL_MS
-  record copy-peak-memory "$PEAK_KIB * 1024 / 1000000" 1
-  timed_here rclone copy --config /dev/null "$WORK/data" "$(rclone_remote rclone)"
-  rclone=$WALL_MS
-  record copy-vs-rclone "$own / $rclone" 2
-  if deduplicators_wanted; then
-    timed_here restic -r "$(restic_repository restic)" init
-    timed_here restic -r "$(restic_repository restic)" backup "$WORK/data"
-    restic=$WALL_MS
-    if [[ -n $RUSTIC ]]; then
-      timed_rustic timed_here init
-      timed_rustic timed_here backup "$WORK/data"
-      rustic=$WALL_MS
-    fi
-    record copy-vs-deduplicator "$(quickest "$restic" "$rustic") / $own" 2
-  fi
-  say "  first copy: promsafe $own ms, rclone $rclone ms, restic ${restic:-not asked}, rustic ${rustic:-not asked or not here}"
-}
+copy_promsafe() { timed_here "$PROMSAFE" copy "$WORK/data"; }
+extract_promsafe() { timed_to_disk "$PROMSAFE" extract latest --to "$WORK/back"; }
 
-measure_next_copy() {
-  local own new before after
-  before=$(stored_bytes promsafe)
-  timed_here "$PROMSAFE" copy "$WORK/data"
-  own=$WALL_MS
-  after=$(stored_bytes promsafe)
-  new=$(du -sb --apparent-size "$DATA/next" | cut -f1)
-  say "  next copy: promsafe $own ms; $((after - before)) bytes in the store for $new new ones"
-  record next-copy-bytes "($after - $before) / $new" 3
-  deduplicators_wanted || return 0
+copy_rclone() { timed_here rclone copy --config /dev/null "$WORK/data" "$(rclone_remote rclone)"; }
+extract_rclone() { timed_to_disk rclone copy --config /dev/null "$(rclone_remote rclone)" "$WORK/back"; }
+
+copy_restic() {
+  [[ -e $WORK/s3/bucket/restic/config ]] || timed_here restic -r "$(restic_repository restic)" init
   timed_here restic -r "$(restic_repository restic)" backup "$WORK/data"
-  say "  next copy: restic $WALL_MS ms"
-  record next-copy-vs-restic "$WALL_MS / $own" 2
 }
+extract_restic() { timed_to_disk restic -r "$(restic_repository restic)" restore latest --target "$WORK/back"; }
+
+copy_rustic() {
+  [[ -e $WORK/s3/bucket/rustic/config ]] || timed_rustic timed_here init
+  timed_rustic timed_here backup "$WORK/data"
+}
+extract_rustic() { timed_rustic timed_to_disk restore latest "$WORK/back"; }
 
 # timed_to_disk COMMAND...: until what it wrote to $WORK/back is on disk. promsafe sees to that itself, as only then a disk
-# tells of its errors; for the others it is waited for. What the commands before wrote is on disk first.
+# tells of its errors; for the others it is waited for. What was written before is on disk first.
 timed_to_disk() {
   local ended peak
   sync
@@ -225,29 +195,89 @@ timed_to_disk() {
   WALL_MS=$((ended + WALL_MS)) PEAK_KIB=$peak
 }
 
-measure_extract() {
-  local own rclone restic= rustic=
-  timed_to_disk "$PROMSAFE" extract latest --to "$WORK/back/promsafe"
-  own=$WALL_MS
+# --- rounds
+
+# The data directory as it was before it grew.
+lay_out_data() {
+  rm -rf "$WORK/data"
+  mkdir -p "$WORK/data"
+  cp -al "$DATA/data/." "$WORK/data/"
+}
+grow_by_a_block() { cp -al "$DATA/next/." "$WORK/data/"; }
+
+# note TOOL WORK: what was timed last.
+note() {
+  TOOK[$1-$2]=$WALL_MS
+  say "  $2: $1 $WALL_MS ms"
+}
+
+first_copy() {
+  cat "$WORK"/data/*/*/* "$WORK"/data/*/index >/dev/null # all read from memory, if there is as much
+  "copy_$1"
+  note "$1" copy
+  if [[ $1 == promsafe ]]; then record copy-peak-memory "$PEAK_KIB * 1024 / 1000000" 1; fi
+}
+
+next_copy() {
+  local before new
+  before=$(stored_bytes "$1")
+  "copy_$1"
+  note "$1" next
+  [[ $1 == promsafe ]] || return 0
+  new=$(du -sb --apparent-size "$DATA/next" | cut -f1)
+  record next-copy-bytes "($(stored_bytes promsafe) - $before) / $new" 3
+}
+
+bring_back() {
+  rm -rf "$WORK/back"
+  mkdir -p "$WORK/back"
+  "extract_$1"
+  note "$1" extract
+  [[ $1 == promsafe ]] || return 0
   record extract-peak-memory "$PEAK_KIB * 1024 / 1000000" 1
-  diff -r "$WORK/data" "$WORK/back/promsafe" >&2 || die "what was extracted differs"
-  rm -rf "$WORK/back/promsafe"
-  timed_to_disk rclone copy --config /dev/null "$(rclone_remote rclone)" "$WORK/back/rclone"
-  rclone=$WALL_MS
-  rm -rf "$WORK/back/rclone"
-  record extract-vs-rclone "$own / $rclone" 2
-  if deduplicators_wanted; then
-    timed_to_disk restic -r "$(restic_repository restic)" restore latest --target "$WORK/back/restic"
-    restic=$WALL_MS
-    rm -rf "$WORK/back/restic"
-    if [[ -n $RUSTIC ]]; then
-      timed_rustic timed_to_disk restore latest "$WORK/back/rustic"
-      rustic=$WALL_MS
-      rm -rf "$WORK/back/rustic"
+  diff -r "$WORK/data" "$WORK/back" >&2 || die "what was extracted differs"
+}
+
+# Where there is room for the stores of all of them the tools take turns at each work, in another order each round; else
+# one does all its work and its store goes before the next begins.
+measure_data() {
+  prepare_data
+  local round tool
+  export PROMSAFE_STORE=s3://bucket/promsafe
+  for ((round = 1; round <= DATA_ROUNDS; round++)); do
+    say "copies of $DATA_GIB GiB, round $round of $DATA_ROUNDS: ${TOOLS[*]}"
+    rm -rf "${WORK:?}/s3/bucket" "$WORK"/*-cache
+    mkdir -p "$WORK/s3/bucket"
+    if ((DATA_GIB > 4)); then
+      for tool in "${TOOLS[@]}"; do
+        lay_out_data
+        first_copy "$tool"
+        grow_by_a_block
+        next_copy "$tool"
+        bring_back "$tool"
+        rm -rf "${WORK:?}/s3/bucket/$tool" "$WORK/back"
+      done
+    else
+      lay_out_data
+      for tool in "${TOOLS[@]}"; do first_copy "$tool"; done
+      grow_by_a_block
+      for tool in "${TOOLS[@]}"; do next_copy "$tool"; done
+      for tool in "${TOOLS[@]}"; do bring_back "$tool"; done
+      TOOLS=("${TOOLS[@]:1}" "${TOOLS[0]}")
     fi
-    record extract-vs-deduplicator "$(quickest "$restic" "$rustic") / $own" 2
-  fi
-  say "  restore: promsafe $own ms, rclone $rclone ms, restic ${restic:-not asked}, rustic ${rustic:-not asked or not here}"
+    record_round
+  done
+}
+
+record_round() {
+  local work
+  for work in copy extract; do
+    record $work-vs-rclone "${TOOK[promsafe-$work]} / ${TOOK[rclone-$work]}" 2
+    deduplicators_wanted || continue
+    record $work-vs-deduplicator "$(quickest "${TOOK[restic-$work]}" "${TOOK[rustic-$work]:-}") / ${TOOK[promsafe-$work]}" 2
+  done
+  deduplicators_wanted || return 0
+  record next-copy-vs-restic "${TOOK[restic-next]} / ${TOOK[promsafe-next]}" 2
 }
 
 # promtool's look at every block, as people run it; and the bytes through crc32c alone, both on one core.

@@ -10,6 +10,7 @@ echo "${stat%% *} ${fields[19]}" >"$WORK/init.pid"
 
 NODE_IP=10.88.0.1
 DRIVER=btrfs.csi.promsafe.test
+OTHER_DRIVER=other.csi.promsafe.test
 RUN=/run/testbed # the work directory under a short name: a unix socket's path ends at 108 bytes
 LOGS=$WORK/logs
 
@@ -133,15 +134,24 @@ make_pool() {
   btrfs quota enable $RUN/pool
 }
 
-start_csi() {
-  local socket=$RUN/kubelet/plugins/$DRIVER/csi.sock
-  run csi-btrfs "$BIN/csi-btrfs" -name $DRIVER -node node1 -pool $RUN/pool -socket $socket -faults "$WORK/faults" \
-    -register $RUN/kubelet/plugins_registry/$DRIVER-reg.sock
-  wait_for 10 test -S $socket
-  run csi-provisioner "$BIN/csi-provisioner" --kubeconfig="$WORK/kubeconfig" --csi-address=$socket --extra-create-metadata \
+# start_driver NAME POOL FAULTS [OPTION...]: a CSI driver that makes volumes.
+start_driver() {
+  local name=$1 pool=$2 faults=$3 socket=$RUN/kubelet/plugins/$1/csi.sock
+  shift 3
+  run "csi-$name" "$BIN/csi-btrfs" -name "$name" -node node1 -pool "$pool" -socket "$socket" -faults "$faults" \
+    -register "$RUN/kubelet/plugins_registry/$name-reg.sock" "$@"
+  wait_for 10 test -S "$socket"
+  run "csi-provisioner-$name" "$BIN/csi-provisioner" --kubeconfig="$WORK/kubeconfig" --csi-address="$socket" --extra-create-metadata \
     --retry-interval-start=200ms --retry-interval-max=5s --kube-api-qps=100 --kube-api-burst=200
-  run csi-snapshotter "$BIN/csi-snapshotter" --kubeconfig="$WORK/kubeconfig" --csi-address=$socket --extra-create-metadata \
-    --retry-interval-start=500ms --retry-interval-max=5s --kube-api-qps=100 --kube-api-burst=200
+}
+
+# The driver of the stack, and another for those who move: it cannot snapshot, and its volumes have 3 GiB or a multiple.
+start_csi() {
+  start_driver $DRIVER $RUN/pool "$WORK/faults"
+  mkdir -p $RUN/pool/other
+  start_driver $OTHER_DRIVER $RUN/pool/other "$WORK/no-faults" -step $((3 << 30))
+  run csi-snapshotter "$BIN/csi-snapshotter" --kubeconfig="$WORK/kubeconfig" --csi-address=$RUN/kubelet/plugins/$DRIVER/csi.sock \
+    --extra-create-metadata --retry-interval-start=500ms --retry-interval-max=5s --kube-api-qps=100 --kube-api-burst=200
   run snapshot-controller "$BIN/snapshot-controller" --kubeconfig="$WORK/kubeconfig" \
     --retry-interval-start=200ms --retry-interval-max=5s --kube-api-qps=100 --kube-api-burst=200
 }
@@ -152,10 +162,16 @@ start_s3() {
     run versitygw "$BIN/versitygw" --port $NODE_IP:7070 posix --versioning-dir "$WORK/s3-versions" "$WORK/s3"
 }
 
+drivers_are_there() {
+  local there
+  there=$(kubectl get csinode node1 -o 'jsonpath={.spec.drivers[*].name}')
+  [[ $there == *"$DRIVER"* && $there == *"$OTHER_DRIVER"* ]]
+}
+
 node_is_ready() {
   [[ $(kubectl get node node1 -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') == True ]] &&
     kubectl -n default get serviceaccount default &&
-    [[ $(kubectl get csinode node1 -o 'jsonpath={.spec.drivers[*].name}') == *"$DRIVER"* ]]
+    drivers_are_there
 }
 
 main() {

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+/// A driver that is not the one of the stack, cannot snapshot, and makes volumes of 3 GiB or a multiple.
+pub(super) const OTHER_DRIVER: &str = "other.csi.promsafe.test";
+
 /// A variable that `testbed exec` sets.
 pub(super) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
@@ -98,8 +101,10 @@ pub(super) fn volume_directory(namespace: &str, claim: &str) -> PathBuf {
         kubectl(&["--namespace", namespace, "get", what, name, &format!("--output=jsonpath={{{path}}}")])
     };
     let volume = get("persistentvolumeclaim", claim, ".spec.volumeName");
+    let driver = get("persistentvolume", &volume, ".spec.csi.driver");
     let handle = get("persistentvolume", &volume, ".spec.csi.volumeHandle");
-    PathBuf::from(variable("TESTBED_POOL")).join("volumes").join(handle)
+    let pool = if driver == OTHER_DRIVER { "other/volumes" } else { "volumes" };
+    PathBuf::from(variable("TESTBED_POOL")).join(pool).join(handle)
 }
 
 /// Storage snapshots on the disk, by handle.

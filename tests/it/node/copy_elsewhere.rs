@@ -1,17 +1,17 @@
-//! Copies that come back where the storage is another, beside snapshots that are kept; and a copied block that Prometheus
-//! would not start on.
+//! Copies that come back where the storage is another, with another driver and volumes of another size, beside snapshots that
+//! are kept; and a copied block, and a head, that Prometheus would not start on.
 
 use std::fs;
 
 use serde_json::{Value, json};
 
-use super::cluster::{kubectl, kubectl_with, objects, volume_directory};
+use super::cluster::{OTHER_DRIVER, kubectl, kubectl_with, objects, volume_directory};
 use super::image::{IMAGE, import};
 use super::program::Program;
 use super::stack::{CLAIMS, LEFTOVER, Stack};
 use super::witness::history_is_whole;
 
-/// A class that is not the one the volumes come from, and keeps them when their claims go.
+/// A class of another driver than the one the volumes come from, which keeps them when their claims go.
 const CLASS: &str = "elsewhere";
 
 /// The class, and what it keeps, gone when this is dropped.
@@ -22,6 +22,7 @@ impl Elsewhere {
         let classes = objects("storageclasses", "");
         let mut class = classes.into_iter().find(|class| class["metadata"]["name"] == "btrfs").unwrap();
         class["metadata"] = json!({"name": CLASS});
+        class["provisioner"] = json!(OTHER_DRIVER);
         class["reclaimPolicy"] = json!("Retain");
         kubectl_with(&["create", "-f", "-"], &class.to_string());
         Self
@@ -44,9 +45,14 @@ impl Drop for Elsewhere {
     }
 }
 
-/// Leaves a block of the volume that nobody mounts without an index, as a file system does that lost power.
-fn spoil_a_block() -> String {
+/// Leaves a block of the volume that nobody mounts without an index, and its log without a segment in the middle, as a file
+/// system does that lost power.
+fn spoil_a_block_and_the_head() -> String {
     let home = volume_directory("monitoring", LEFTOVER).join("prometheus-db");
+    fs::create_dir_all(home.join("wal")).unwrap();
+    for segment in ["wal/00000100", "wal/00000102"] {
+        fs::write(home.join(segment), b"").unwrap();
+    }
     let mut blocks: Vec<_> = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().path()).collect();
     blocks.retain(|path| path.join("meta.json").exists());
     blocks.sort();
@@ -68,7 +74,7 @@ fn node_copy_goes_into_another_class_and_what_prometheus_would_not_start_on_is_l
     for volume in both["volumes"].as_array().unwrap() {
         assert!(volume["snapshot"].is_object() && volume["copy"]["tree"].is_string(), "{volume}");
     }
-    let spoiled = spoil_a_block();
+    let spoiled = spoil_a_block_and_the_head();
     let copied = backup(&program, "copy");
     let id = copied["id"].as_str().unwrap();
 
@@ -80,19 +86,26 @@ fn node_copy_goes_into_another_class_and_what_prometheus_would_not_start_on_is_l
     let line = [&line[..], &["btrfs=elsewhere"]].concat();
     let error = program.run(&line).with_code(6).error();
     let said = error["error"].as_str().unwrap();
-    for words in [LEFTOVER, &spoiled, "would not start", "--skip-damaged"] {
+    for words in [LEFTOVER, &spoiled, "wal", "would not start", "--skip-damaged"] {
         assert!(said.contains(words), "no {words} in {error}");
     }
     assert!(objects("prometheuses,statefulsets", "").iter().all(|one| one["metadata"]["namespace"] != "monitoring"));
 
     let restored = program.run(&[&line[..], &["--skip-damaged"]].concat()).with_code(3).result();
     assert_eq!(restored["proven"], true, "{restored}");
-    assert!(restored["fill_problems"].to_string().contains(&spoiled), "{restored}");
+    let problems = restored["fill_problems"].to_string();
+    assert!(problems.contains(&format!("{spoiled}: ")) && problems.contains("wal: "), "{restored}");
+    let home = volume_directory("monitoring", LEFTOVER).join("prometheus-db");
+    assert!(home.exists() && !home.join(&spoiled).exists() && !home.join("wal").exists());
     history_is_whole();
     let of_monitoring = CLAIMS.iter().filter(|(namespace, _)| *namespace == "monitoring").count();
     let volumes = Elsewhere::volumes();
     assert_eq!(volumes.len(), of_monitoring, "{volumes:?}");
-    assert!(volumes.iter().all(|volume| volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain"), "{volumes:?}");
+    for volume in &volumes {
+        let spec = &volume["spec"];
+        assert_eq!((&spec["csi"]["driver"], &spec["capacity"]["storage"]), (&OTHER_DRIVER.into(), &"3Gi".into()));
+        assert_eq!(spec["persistentVolumeReclaimPolicy"], "Retain", "{volume}");
+    }
 
     drop(elsewhere);
     stack.destroy_monitoring();

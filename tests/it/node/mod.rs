@@ -9,6 +9,8 @@ mod closure;
 mod cluster;
 mod copy;
 mod copy_elsewhere;
+mod copy_evicted;
+mod copy_placed;
 mod cronjob;
 mod damaged_snapshot;
 mod disaster;

@@ -109,6 +109,11 @@ impl Running {
         self.until_told("on", object);
     }
 
+    /// Reads its progress until it has written this object; fails when it ends before.
+    pub(super) fn until_written(&mut self, object: &str) {
+        self.until_told("object", object);
+    }
+
     fn until_told(&mut self, field: &str, beginning: &str) {
         loop {
             let mut line = String::new();
