@@ -8,10 +8,9 @@ use flate2::read::{GzDecoder, MultiGzDecoder};
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::layout;
-use crate::model::{CapturedManifest, Collector, ObjectKey};
+use crate::model::{CapturedManifest, Collector, ObjectKey, Sha256};
 
 /// Why a bundle could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +108,7 @@ impl Packer {
             return Err(BundleError::KindDiffers { object, expected, found: kind });
         }
         let mut beginning = [0; 16];
-        beginning.copy_from_slice(&Sha256::digest(&path)[..16]);
+        beginning.copy_from_slice(&Sha256::of(path.as_bytes()).as_bytes()[..16]);
         if !self.paths.insert(beginning) {
             return Err(BundleError::Duplicate(manifest.key.clone()));
         }

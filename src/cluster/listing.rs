@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use super::Cluster;
 use super::error::ClusterError;
@@ -14,7 +13,7 @@ use super::list::{CapturedText, captured};
 use super::path::segment;
 use super::request::Call;
 use super::whole::Whole;
-use crate::model::ServedKind;
+use crate::model::{ServedKind, Sha256};
 
 /// The media type of whole objects.
 pub(super) const JSON: &str = "application/json";
@@ -166,6 +165,6 @@ fn next_page(body: &[u8]) -> Option<String> {
 
 fn beginning(object: &CapturedText) -> [u8; 16] {
     let namespace = object.namespace.as_deref().unwrap_or_default();
-    let hash = Sha256::digest(format!("{namespace}/{}", object.name));
-    std::array::from_fn(|at| hash[at])
+    let hash = Sha256::of(format!("{namespace}/{}", object.name).as_bytes());
+    std::array::from_fn(|at| hash.as_bytes()[at])
 }

@@ -34,7 +34,7 @@ pub use record::{
     Affinity, BackupRecord, CopyRecord, DirectorySource, FORMAT, FORMAT_WITH_COPIES, FileRecord, Placement,
     VolumeRecord,
 };
-pub use sha256::{Sha256, Sha256Error};
+pub use sha256::{Hashing, Sha256, Sha256Error};
 pub use snapshot::SnapshotRecord;
 pub use store_lock::{StoreLockKind, StoreSign};
 pub use timeouts::Timeouts;

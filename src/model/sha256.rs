@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256 as Hasher};
 
 /// A SHA-256; its text is 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -19,17 +19,39 @@ pub struct Sha256Error(String);
 impl Sha256 {
     /// That of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        Self(Hasher::digest(bytes).into())
-    }
-
-    /// One that was computed elsewhere.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        let mut hashing = Hashing::default();
+        hashing.update(bytes);
+        hashing.finish()
     }
 
     /// Its 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// A SHA-256 being computed of bytes that come in parts.
+#[derive(Clone)]
+pub struct Hashing(Context);
+
+impl Default for Hashing {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl Hashing {
+    /// Adds what comes next.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// That of all that was added.
+    pub fn finish(self) -> Sha256 {
+        let digest = self.0.finish();
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        Sha256(bytes)
     }
 }
 
@@ -89,6 +111,11 @@ mod tests {
     fn hash_is_the_one_the_standard_gives_and_survives_as_text() {
         assert_eq!(Sha256::of(b"abc").to_string(), ABC);
         assert_eq!(ABC.parse(), Ok(Sha256::of(b"abc")));
+        let mut hashing = Hashing::default();
+        for part in [&b"a"[..], b"", b"bc"] {
+            hashing.update(part);
+        }
+        assert_eq!(hashing.finish(), Sha256::of(b"abc"));
     }
 
     #[test]

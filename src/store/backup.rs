@@ -3,7 +3,7 @@
 use super::envelope::{self, EnvelopeError};
 use super::{Store, StoreError};
 use crate::layout;
-use crate::model::{BackupId, BackupRecord, FileRecord};
+use crate::model::{BackupId, BackupRecord, FileRecord, Sha256};
 
 /// A backup being written. Until [`Draft::seal`] it is no backup; dropped, it leaves files that a listing shows as
 /// unfinished.
@@ -63,7 +63,7 @@ impl Draft<'_> {
     /// be written.
     pub async fn put(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let path = layout::file_path(&self.id, name)?;
-        let sha256 = envelope::sha256_hex(&bytes);
+        let sha256 = Sha256::of(&bytes).to_string();
         let file = FileRecord { name: name.to_owned(), bytes: bytes.len() as u64, sha256 };
         self.store.backend.put_new(&path, bytes).await?;
         self.files.push(file);
@@ -116,7 +116,7 @@ impl SealedBackup<'_> {
         if bytes.len() as u64 != file.bytes {
             return Err(damaged(format!("it has {} bytes, not {}", bytes.len(), file.bytes)));
         }
-        let sha256 = envelope::sha256_hex(&bytes);
+        let sha256 = Sha256::of(&bytes).to_string();
         if sha256 != file.sha256 {
             return Err(damaged(format!("its sha256 is {sha256}, not {}", file.sha256)));
         }

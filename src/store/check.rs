@@ -1,6 +1,6 @@
 //! Looking at objects without using them: are they there, whole, and what was written.
 
-use super::{Store, StoreError, envelope};
+use super::{Store, StoreError};
 use crate::layout;
 use crate::model::{BackupId, FileRecord, Sha256};
 
@@ -47,7 +47,7 @@ impl Store {
         if read.len() as u64 != file.bytes {
             return Ok(Some(Fault::Damaged(format!("it has {} bytes, not {}", read.len(), file.bytes))));
         }
-        let found = hashed(read, envelope::sha256_hex).await;
+        let found = hashed(read, |bytes| Sha256::of(bytes).to_string()).await;
         Ok((found != file.sha256).then(|| Fault::Damaged(format!("its sha256 is {found}, not {}", file.sha256))))
     }
 }

@@ -6,13 +6,12 @@ use std::io;
 
 use bytes::Bytes;
 use futures::future::try_join_all;
-use sha2::{Digest as _, Sha256 as Hasher};
 use tokio::sync::mpsc;
 
 use super::backend::Part;
 use super::{Store, StoreError};
 use crate::layout;
-use crate::model::Sha256;
+use crate::model::{Hashing, Sha256};
 
 /// Whether an object had to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,17 +122,17 @@ fn take_parts(
     expected: u64,
     mut write: impl FnMut(u64, &[u8]) -> io::Result<()>,
 ) -> io::Result<(Sha256, u64)> {
-    let (mut hasher, mut length) = (Hasher::new(), 0);
+    let (mut hashing, mut length) = (Hashing::default(), 0);
     while let Some(part) = coming.blocking_recv() {
         match part {
-            Part::Begin => (hasher, length) = (Hasher::new(), 0),
+            Part::Begin => (hashing, length) = (Hashing::default(), 0),
             Part::Bytes(bytes) => {
-                hasher.update(&bytes);
+                hashing.update(&bytes);
                 let room = usize::try_from(expected.saturating_sub(length)).unwrap_or(usize::MAX);
                 write(length, &bytes[..bytes.len().min(room)])?;
                 length += bytes.len() as u64;
             }
         }
     }
-    Ok((Sha256::from_bytes(hasher.finalize().into()), length))
+    Ok((hashing.finish(), length))
 }

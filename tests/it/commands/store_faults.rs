@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use promsafe::model::FORMAT;
-use sha2::{Digest, Sha256};
+use promsafe::model::{FORMAT, Sha256};
 
 use super::{KEPT_ID, OwnStore, copy_kept};
 use crate::support::promsafe::Promsafe;
@@ -97,9 +96,7 @@ async fn flipped_bit_in_the_record_is_code_6_and_names_the_file() {
 /// An envelope of a format to come, rightly sealed.
 fn of_format(format: u32, needs: &str) -> Vec<u8> {
     let record = r#"{"quite":"different"}"#;
-    let hash = Sha256::digest(format!("{format}\n{needs}\n{record}"));
-    let hash: Vec<_> = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    let hash = hash.concat();
+    let hash = Sha256::of(format!("{format}\n{needs}\n{record}").as_bytes());
     format!(r#"{{"format":{format},"needs":"{needs}","sha256":"{hash}","record":{record}}}{}"#, '\n').into_bytes()
 }
 
