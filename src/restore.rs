@@ -222,6 +222,7 @@ async fn prove(
         .fingerprints
         .iter()
         .filter(|fingerprint| plan.namespaces.contains(&fingerprint.namespace))
+        .filter(|fingerprint| keeps_its_data(record, fingerprint))
         .filter_map(|fingerprint| {
             let (volume, cut_at) = behind(record, fingerprint)?;
             Some((fingerprint, volume, cut_at))
@@ -252,6 +253,11 @@ async fn prove(
         hint: "look at its history yourself".to_owned(),
     });
     Some(Confirmation::new(asked.into_iter().flatten().collect(), unproven.collect()))
+}
+
+/// Whether a Prometheus keeps its data on a claim. What lies on an emptyDir does not come back, whatever else its pod mounts.
+fn keeps_its_data(record: &BackupRecord, fingerprint: &Fingerprint) -> bool {
+    successor::instance_of(record, fingerprint).is_some_and(|instance| instance.volatile.is_none())
 }
 
 /// The volume behind a Prometheus pod, and when what was saved of it was cut.

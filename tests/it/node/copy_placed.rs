@@ -93,7 +93,7 @@ fn node_copy_runs_where_the_pods_of_its_volume_run_names_what_is_empty_and_comes
     let program = Program::with_s3("placed").copying();
     let line = ["backup", "--namespace", NAMESPACE, "--volumes", "copy", "--image", IMAGE];
     let result = program.run(&line).with_code(3).result();
-    let problems = result["backup"]["problems"].as_array().unwrap();
+    let problems = result["problems"].as_array().unwrap();
     assert_eq!(problems.len(), 1, "{result}");
     let problem = problems[0].to_string();
     assert!(problem.contains("legacy/unwritten") && problem.contains("the copy is empty"), "{problem}");
