@@ -1,6 +1,7 @@
 //! Memory for pieces, lent and given back. The allocator, asked for 8 MiB again and again, keeps twice of what is in use and
 //! has each page of it cleared anew.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -37,9 +38,12 @@ impl Buffers {
     ///
     /// # Errors
     /// What `fill` gives.
-    pub(super) fn lend<E>(&self, fill: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<Bytes, E> {
+    pub(super) fn lend(&self, fill: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<Bytes> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let buffer = free.unwrap_or_else(|| vec![0; PIECE_BYTES as usize].into_boxed_slice());
+        let buffer = match free {
+            Some(buffer) => buffer,
+            None => vec![0; usize::try_from(PIECE_BYTES).map_err(io::Error::other)?].into_boxed_slice(),
+        };
         let mut lent = Lent { buffer, length: 0, home: self.clone() };
         lent.length = fill(&mut lent.buffer)?;
         Ok(Bytes::from_owner(lent))
@@ -51,7 +55,7 @@ mod tests {
     use super::*;
 
     fn filled(buffers: &Buffers, with: &[u8]) -> Bytes {
-        let fill = |buffer: &mut [u8]| -> Result<usize, ()> {
+        let fill = |buffer: &mut [u8]| {
             buffer[..with.len()].copy_from_slice(with);
             Ok(with.len())
         };
@@ -67,7 +71,7 @@ mod tests {
         assert_ne!(filled(&buffers, b"third").as_ptr(), place);
         assert_eq!((&reader[..], &second[..]), (&b"first"[..], &b"second"[..]));
         drop(reader);
-        assert!(buffers.lend(|_| Err(())).is_err());
+        assert!(buffers.lend(|_| Err(io::ErrorKind::NotFound.into())).is_err());
         let places = [filled(&buffers, b"4"), filled(&buffers, b"5"), second].map(|bytes| bytes.as_ptr());
         assert!(places.contains(&place));
         assert_eq!(buffers.free.lock().unwrap().len(), 3);

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::cluster::{kubectl, kubectl_with, objects, try_kubectl, until};
 use super::image::{IMAGE, import};
@@ -31,12 +31,12 @@ impl SetApart {
         kubectl(&["label", "nodes", "--all", "--overwrite", &pool]);
         let set_apart = Self;
         let pod = json!({"nodeSelector": {POOL: "monitoring"}, "tolerations": [{"key": POOL, "operator": "Exists"}]});
-        patch(DEPLOYMENTS[0], pod.clone());
+        patch(DEPLOYMENTS[0], &pod);
         let mut beside = pod;
         beside["volumes"] = json!([{"name": UNWRITTEN, "persistentVolumeClaim": {"claimName": UNWRITTEN}}]);
         let mount = json!([{"name": UNWRITTEN, "mountPath": "/unwritten"}]);
         beside["containers"] = json!([{"name": "prometheus", "volumeMounts": mount}]);
-        patch(DEPLOYMENTS[1], beside);
+        patch(DEPLOYMENTS[1], &beside);
         for deployment in DEPLOYMENTS {
             kubectl(&["-n", NAMESPACE, "rollout", "status", "deployment", deployment, "--timeout=60s"]);
         }
@@ -67,7 +67,7 @@ fn make_unwritten() {
     kubectl_with(&["create", "-f", "-"], &claim.to_string());
 }
 
-fn patch(deployment: &str, pod: serde_json::Value) {
+fn patch(deployment: &str, pod: &Value) {
     let patch = json!({"spec": {"template": {"spec": pod}}}).to_string();
     kubectl(&["-n", NAMESPACE, "patch", "deployment", deployment, "--patch", &patch]);
 }
