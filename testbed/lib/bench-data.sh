@@ -104,9 +104,10 @@ prepare_data() {
     command -v $program >/dev/null || { say "installing $program"; apt-get install -qq -y $program >&2; }
   done
   TOOLS=(promsafe rclone)
-  if deduplicators_wanted; then
+  if wanted restic || wanted deduplicator; then TOOLS+=(restic); fi
+  if wanted deduplicator; then
     find_rustic
-    TOOLS+=(restic ${RUSTIC:+rustic})
+    TOOLS+=(${RUSTIC:+rustic})
   fi
   make_data
   grow_data
@@ -157,8 +158,8 @@ TOML
 # The bytes in the server under a prefix.
 stored_bytes() { du -sb --apparent-size "$WORK/s3/bucket/$1" | cut -f1; }
 
-# They take most of the time, and run only for figures that need them.
-deduplicators_wanted() { [[ -z $ONLY || $ONLY == *deduplicator* || $ONLY == *restic* ]]; }
+# Whether a figure is asked for whose name holds this. Deduplicators take most of the time, and run only for their own.
+wanted() { [[ -z $ONLY || $ONLY == *$1* ]]; }
 
 # The quicker of two deduplicators, of which there may be one alone, in milliseconds.
 quickest() { sort -n <<<"$1"$'\n'"${2:-$1}" | head -1; }
@@ -273,10 +274,10 @@ record_round() {
   local work
   for work in copy extract; do
     record $work-vs-rclone "${TOOK[promsafe-$work]} / ${TOOK[rclone-$work]}" 2
-    deduplicators_wanted || continue
+    wanted deduplicator || continue
     record $work-vs-deduplicator "$(quickest "${TOOK[restic-$work]}" "${TOOK[rustic-$work]:-}") / ${TOOK[promsafe-$work]}" 2
   done
-  deduplicators_wanted || return 0
+  wanted restic || return 0
   record next-copy-vs-restic "${TOOK[restic-next]} / ${TOOK[promsafe-next]}" 2
 }
 
