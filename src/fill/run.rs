@@ -282,8 +282,12 @@ impl Filling<'_> {
             hint: "it was left out and all else brought back; another backup may hold it whole".to_owned(),
         });
         let not_owned = self.not_owned.lock().unwrap_or_else(PoisonError::into_inner);
+        let which = |first: &String| match not_owned.len() {
+            1 => format!("{first:?}"),
+            more => format!("{more} entries, such as {first:?}"),
+        };
         let problems = not_owned.first().map(|first| Problem {
-            object: format!("{name}: {} entries, such as {:?}", not_owned.len(), first),
+            object: format!("{name}: {}", which(first)),
             tried: "set the owner of".to_owned(),
             cause: "the system does not permit it; they belong to the user who ran this".to_owned(),
             hint: "run it as root, or chown them to the user that Prometheus runs as".to_owned(),
