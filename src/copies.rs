@@ -156,11 +156,11 @@ fn unsaved(volume: &DataVolume, why: &str, identity: &Identity) -> Problem {
     }
 }
 
-/// Whether a volume is one of a Prometheus, with or without the operator, an agent or a ThanosRuler, which writes files as
-/// soon as it runs. Pods that are no instance are named by themselves.
+/// Whether a volume is one of an instance that writes files as soon as it runs: all do but Alertmanager. Other pods are no
+/// instance, and not known as users.
 fn holds_tsdb(volume: &DataVolume) -> bool {
     let mut users = volume.used_by.iter().chain(&volume.leftover_of);
-    users.any(|user| !user.starts_with("Pod ") && !user.starts_with("Alertmanager "))
+    users.any(|user| !user.starts_with("Alertmanager "))
 }
 
 fn empty(volume: &DataVolume) -> Problem {
@@ -194,4 +194,25 @@ async fn identity(cluster: &Cluster, volume: &DataVolume, all: &[Wanted]) -> Res
     let text = cluster.get(&key, "v1").await;
     let text = text.map_err(|source| CopyError::Talk { tried: "read", object: key.to_string(), source })?;
     Ok(text.map_or_else(Identity::default, |text| Identity::of_pod(&text, &mounted.claim)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_volumes_of_instances_are_suspicious_but_for_those_of_alertmanager() {
+        let user = |user: &str| Some(user.to_owned());
+        let used_by = |used_by| DataVolume { used_by, ..DataVolume::default() };
+        let left_by = |leftover_of| DataVolume { leftover_of, ..DataVolume::default() };
+        for (volume, suspicious) in [
+            (used_by(user("Prometheus monitoring/k8s")), true),
+            (used_by(user("Deployment legacy/prometheus")), true),
+            (left_by(user("ThanosRuler monitoring/rules")), true),
+            (used_by(user("Alertmanager monitoring/main")), false),
+            (used_by(None), false),
+        ] {
+            assert_eq!(holds_tsdb(&volume), suspicious, "{volume:?}");
+        }
+    }
 }
