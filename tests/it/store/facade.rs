@@ -189,6 +189,18 @@ pub(crate) async fn pieces_are_kept_under_their_hash(store: &Store) {
     assert_eq!(store.data().await.unwrap(), [(one, 3), (two, 5)].into());
     assert_eq!(store.get_data(&one).await.unwrap(), b"one");
     store.delete_data(&two).await.unwrap();
+    // They are listed by their first digit: some begin with each.
+    let many: std::collections::HashMap<Sha256, u64> =
+        (0..100_u32).map(|n| (Sha256::of(&n.to_le_bytes()), 4)).collect();
+    let digits: std::collections::BTreeSet<u8> = many.keys().map(|sha256| sha256.as_bytes()[0] >> 4).collect();
+    assert_eq!(digits.len(), 16);
+    for n in 0..100_u32 {
+        let bytes = n.to_le_bytes();
+        store.put_data(&Sha256::of(&bytes), bytes.to_vec().into()).await.unwrap();
+    }
+    let mut there = store.data().await.unwrap();
+    assert_eq!(there.remove(&one), Some(3));
+    assert_eq!(there, many);
     let path = layout::data_path(&Sha256::of(b"three"));
     store.backend().put_new(&path, b"four".to_vec()).await.unwrap();
     for (wanted, why) in [(two, "it is missing"), (Sha256::of(b"three"), "its 4 bytes have the sha256")] {
