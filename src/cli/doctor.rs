@@ -50,7 +50,7 @@ struct TestArgs {
 
 impl TestArgs {
     fn request(&self, now: Timestamp) -> Option<TrialRequest> {
-        let run = format!("{:04x}", unique());
+        let run = format!("{:08x}", unique());
         self.snapshot_test.then(|| TrialRequest {
             namespace: self.test_namespace.clone().unwrap_or_else(own_namespace),
             storage_class: self.storage_class.clone(),

@@ -120,11 +120,11 @@ pub(super) fn bandwidth(text: &str) -> Result<NonZeroU64, String> {
     bytes.and_then(NonZeroU64::new).ok_or_else(|| "write it like 50MiB, more than nothing".to_owned())
 }
 
-/// Four hexadecimal digits that keep two runs of one second apart. Std's hasher keys are random.
-pub(super) fn unique() -> u16 {
+/// A random number that keeps the runs of one second apart. Std's hasher keys are random.
+pub(super) fn unique() -> u32 {
     use std::hash::BuildHasher;
-    let [low, high, ..] = std::hash::RandomState::new().hash_one(std::process::id()).to_ne_bytes();
-    u16::from_ne_bytes([low, high])
+    let [a, b, c, d, ..] = std::hash::RandomState::new().hash_one(std::process::id()).to_ne_bytes();
+    u32::from_ne_bytes([a, b, c, d])
 }
 
 /// Reads an output format.

@@ -126,7 +126,7 @@ async fn bring_back(args: &Args, reporter: &dyn Reporter) -> Result<RestoreEnd, 
     let request = RestoreRequest {
         cluster_scoped: if args.include_cluster_scoped { ClusterScoped::Include } else { ClusterScoped::Leave },
         namespaces: args.namespace.clone(),
-        run: format!("{:04x}", unique()),
+        run: format!("{:08x}", unique()),
         from: match args.from {
             From::Auto => VolumeSource::Auto,
             From::Snapshot => VolumeSource::Snapshot,

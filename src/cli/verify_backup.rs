@@ -26,7 +26,7 @@ pub(super) async fn run(args: &Args, backups: Backups<'_>, level: Level) -> Resu
     let reporter = args.output.reporter();
     let verification = until_interrupted(async {
         let backups = chosen(&store, backups).await?;
-        let seed = u64::from(unique()) << 48 | u64::from(unique());
+        let seed = u64::from(unique()) << 32 | u64::from(unique());
         let now_ms = Timestamp::now().as_millisecond();
         let request = VerifyRequest { backups, level, percent: args.subset.percent(), seed, now_ms };
         verify(&store, &request, reporter.as_ref()).await

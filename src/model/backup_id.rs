@@ -1,4 +1,4 @@
-//! The name of a backup: `20261121T090000Z-7f3c`. Names sort by time.
+//! The name of a backup: `20261121T090000Z-7f3c0a1b`. Names sort by time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,21 +7,27 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-/// Name of a backup: UTC time of its start and four hexadecimal digits that keep two runs of one second apart.
+/// Name of a backup: UTC time of its start and eight hexadecimal digits that keep the runs of one second apart, also those
+/// of many clusters whose `CronJobs` write to one store at midnight. The first versions wrote four, which are read as well.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BackupId(String);
 
 /// A text that is no backup's name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0:?} is not the name of a backup (such as 20261121T090000Z-7f3c)")]
+#[error("{0:?} is not the name of a backup (such as 20261121T090000Z-7f3c0a1b)")]
 pub struct BackupIdError(String);
+
+/// How a name is spelt: digits, letters of the time, lower-case hexadecimal digits.
+const SHAPE: &str = "dddddddd_dddddd_-xxxxxxxx";
+/// How names of the first versions are spelt.
+const SHORT_SHAPE: &str = "dddddddd_dddddd_-xxxx";
 
 impl BackupId {
     /// The name for a backup started at this time. `unique` tells it from others of the same second.
-    pub fn new(started_at: Timestamp, unique: u16) -> Self {
+    pub fn new(started_at: Timestamp, unique: u32) -> Self {
         let utc = started_at.to_zoned(TimeZone::UTC);
-        Self(format!("{}-{unique:04x}", utc.strftime("%Y%m%dT%H%M%SZ")))
+        Self(format!("{}-{unique:08x}", utc.strftime("%Y%m%dT%H%M%SZ")))
     }
 
     /// The name as text.
@@ -39,7 +45,7 @@ impl FromStr for BackupId {
     type Err = BackupIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let shape = "dddddddd_dddddd_-xxxx";
+        let shape = if text.len() == SHORT_SHAPE.len() { SHORT_SHAPE } else { SHAPE };
         let fits = |(want, got): (char, char)| match want {
             'd' => got.is_ascii_digit(),
             'x' => got.is_ascii_digit() || ('a'..='f').contains(&got),
@@ -81,13 +87,22 @@ mod tests {
     #[test]
     fn name_is_read_back() {
         let id = BackupId::new("2026-11-21T09:00:00Z".parse().unwrap(), 0x7f3c);
-        assert_eq!(id.to_string(), "20261121T090000Z-7f3c");
+        assert_eq!(id.to_string(), "20261121T090000Z-00007f3c");
         assert_eq!(id.as_str().parse(), Ok(id));
+        assert_eq!("20261121T090000Z-7f3c".parse::<BackupId>().unwrap().as_str(), "20261121T090000Z-7f3c");
     }
 
     #[test]
     fn strangers_are_no_names() {
-        for text in ["", "latest", "20261121T090000Z-7F3C", "20261121T090000Z-7f3c/", "../../../etc/passwd12345"] {
+        for text in [
+            "",
+            "latest",
+            "20261121T090000Z-7F3C",
+            "20261121T090000Z-7f3c0",
+            "20261121T090000Z-7f3c0a1bc",
+            "20261121T090000Z-7f3c/",
+            "../../../etc/passwd12345",
+        ] {
             assert!(text.parse::<BackupId>().is_err(), "{text}");
         }
     }

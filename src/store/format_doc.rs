@@ -95,6 +95,6 @@ fn the_envelope_begins_as_documented() {
     let text = String::from_utf8(envelope::seal(&samples::small_record()).unwrap()).unwrap();
     let (before, hash_and_rest) = text.split_once(r#""sha256":""#).unwrap();
     assert!(PAGE.contains(before), "{before}");
-    assert!(hash_and_rest[64..].starts_with("\",\"record\":{\n  \"id\": \"20261121T090000Z-7f3c\",\n"));
+    assert!(hash_and_rest[64..].starts_with("\",\"record\":{\n  \"id\": \"20261121T090000Z-7f3c0a1b\",\n"));
     assert!(text.ends_with("\n}}\n"));
 }

@@ -229,6 +229,8 @@ impl Store {
         let mut candidates: Vec<BackupId> = match wanted {
             "latest" => sealed().next_back().into_iter().collect(),
             "" => Vec::new(),
+            // The name of an old backup may be the beginning of a newer one's.
+            name if sealed().any(|id| id.as_str() == name) => sealed().filter(|id| id.as_str() == name).collect(),
             start => sealed().filter(|id| id.as_str().starts_with(start)).collect(),
         };
         match (candidates.pop(), candidates.is_empty()) {

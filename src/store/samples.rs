@@ -12,7 +12,7 @@ use crate::model::{
 pub(super) fn small_record() -> BackupRecord {
     let at = "2026-11-21T09:00:00Z".parse().unwrap();
     let cluster = ClusterIdentity { uid: "u".into(), version: "v1.36.3".into(), server: "https://a".into() };
-    BackupRecord { tool_version: "0.1.0".into(), ..BackupRecord::empty(BackupId::new(at, 0x7f3c), cluster, at) }
+    BackupRecord { tool_version: "0.1.0".into(), ..BackupRecord::empty(BackupId::new(at, 0x7f3c_0a1b), cluster, at) }
 }
 
 /// A backup in which no list is empty and no option missing.

@@ -131,6 +131,9 @@ async fn backups_are_found_by_latest_name_and_beginning() {
     }
     let error = store.resolve("20261121").await.unwrap_err();
     assert!(matches!(&error, StoreError::Ambiguous { candidates, .. } if *candidates == [first(), second]), "{error}");
+    // A name of four digits is also the beginning of one of eight.
+    seal(&store, &id("20261121T090000Z-7f3c0a1b")).await;
+    assert_eq!(store.resolve("20261121T090000Z-7f3c").await.unwrap(), first());
 }
 
 #[tokio::test]
