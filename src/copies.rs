@@ -9,6 +9,7 @@ use crate::cluster::{Cluster, ClusterError, Creation};
 use crate::copy::{CopyOf, Reading, earlier_trees};
 use crate::job::{Identity, Task, Work, temporary_claim};
 use crate::model::{CopyRecord, DataVolume, Event, ObjectKey, Problem, Sha256, SnapshotRecord};
+use crate::mounting::keeps_data_elsewhere;
 use crate::names::{self, snapshot_key};
 use crate::snapshots::{self, MadeFor, Snapshots, Wanted};
 use crate::store::StoreError;
@@ -74,7 +75,7 @@ struct Copying<'a> {
 impl Copying<'_> {
     async fn one(&self, volume: &DataVolume, snapshot: &SnapshotRecord) -> Result<Copied, CopyError> {
         let Workers { cluster, .. } = self.workers;
-        let identity = identity(cluster, volume, self.wanted).await?;
+        let Mounted { identity, data_elsewhere } = mounted(cluster, volume, self.wanted).await?;
         let copy_of = CopyOf::Claim { namespace: volume.namespace.clone(), claim: volume.claim.clone() };
         let known = earlier_trees(self.workers.store, &copy_of).await.map_err(CopyError::Earlier)?;
         let work = self.work(volume, identity, &known);
@@ -90,7 +91,8 @@ impl Copying<'_> {
         let report = self.workers.run(&work).await?;
         let mut problems: Vec<Problem> =
             report.problems().iter().map(|why| unsaved(volume, why, &work.identity)).collect();
-        problems.extend((report.files == 0 && holds_tsdb(volume)).then(|| empty(volume)));
+        let suspicious = report.files == 0 && holds_tsdb(volume) && !data_elsewhere;
+        problems.extend(suspicious.then(|| empty(volume)));
         problems.extend(self.remove(&work, claim, snapshot).await);
         let copy = CopyRecord {
             tree: report.tree,
@@ -156,8 +158,8 @@ fn unsaved(volume: &DataVolume, why: &str, identity: &Identity) -> Problem {
     }
 }
 
-/// Whether a volume is one of an instance that writes files as soon as it runs: all do but Alertmanager. Other pods are no
-/// instance, and not known as users.
+/// Whether a volume may be the data of an instance that writes files as soon as it runs: all do but Alertmanager. Other pods
+/// are no instance, and not known as users.
 fn holds_tsdb(volume: &DataVolume) -> bool {
     let mut users = volume.used_by.iter().chain(&volume.leftover_of);
     users.any(|user| !user.starts_with("Alertmanager "))
@@ -182,18 +184,30 @@ fn unremoved(volume: &str, left: String) -> Problem {
     }
 }
 
-/// As whom a volume is read: as the pod that mounts it; a leftover as the pods of the instance that it belonged to.
-async fn identity(cluster: &Cluster, volume: &DataVolume, all: &[Wanted]) -> Result<Identity, CopyError> {
+/// What the pod tells that mounts a volume.
+#[derive(Default)]
+struct Mounted {
+    /// As whom it is read.
+    identity: Identity,
+    /// Whether the pod keeps its data on another of its volumes.
+    data_elsewhere: bool,
+}
+
+/// What the pod tells that mounts a volume; of a leftover, what the pods tell of the instance that it belonged to.
+async fn mounted(cluster: &Cluster, volume: &DataVolume, all: &[Wanted]) -> Result<Mounted, CopyError> {
     let mounts = |one: &&DataVolume| {
         let related = volume.leftover_of.is_some() && one.used_by == volume.leftover_of;
         one.namespace == volume.namespace && one.pod.is_some() && (one.claim == volume.claim || related)
     };
-    let Some(mounted) = all.iter().map(|wanted| &wanted.volume).find(mounts) else { return Ok(Identity::default()) };
+    let Some(mounted) = all.iter().map(|wanted| &wanted.volume).find(mounts) else { return Ok(Mounted::default()) };
     let pod = mounted.pod.as_deref().unwrap_or_default();
     let key = ObjectKey::namespaced("", "Pod", "pods", &mounted.namespace, pod);
     let text = cluster.get(&key, "v1").await;
     let text = text.map_err(|source| CopyError::Talk { tried: "read", object: key.to_string(), source })?;
-    Ok(text.map_or_else(Identity::default, |text| Identity::of_pod(&text, &mounted.claim)))
+    Ok(text.map_or_else(Mounted::default, |text| Mounted {
+        identity: Identity::of_pod(&text, &mounted.claim),
+        data_elsewhere: keeps_data_elsewhere(&text, &mounted.claim),
+    }))
 }
 
 #[cfg(test)]
