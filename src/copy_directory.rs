@@ -19,7 +19,7 @@ pub struct CopyDirectoryRequest {
     pub id: BackupId,
     /// When it began.
     pub started_at: Timestamp,
-    /// The directory, as the user named it.
+    /// Absolute path of the directory, as [`directory_to_copy`] found it.
     pub directory: PathBuf,
     /// Whether blocks are read that an earlier copy holds.
     pub reading: Reading,
@@ -82,8 +82,7 @@ pub async fn copy_directory(
     reporter: &dyn Reporter,
 ) -> Result<DirectoryCopied, CopyDirectoryError> {
     let begun = Instant::now();
-    let path = directory_of(store, &request.directory).map_err(|refusal| CopyDirectoryError::Refused(vec![refusal]))?;
-    let source = DirectorySource { host: host_name(), path: path.display().to_string() };
+    let source = DirectorySource { host: host_name(), path: request.directory.display().to_string() };
     // Each is a handful of requests that the next copy of a large directory waits for more than for its data.
     let copy_of = CopyOf::Directory(source.clone());
     let looked = futures::try_join!(store.check_writable(), earlier_trees(store, &copy_of));
@@ -93,7 +92,7 @@ pub async fn copy_directory(
         reading: request.reading,
         bytes_per_second: request.bytes_per_second,
         refuse_empty: true,
-        ..CopyRequest::new(&path, &source.path)
+        ..CopyRequest::new(&request.directory, &source.path)
     };
     let copied = copy(store, &wanted, reporter).await;
     let copied = copied.map_err(|error| match error {
@@ -107,11 +106,20 @@ pub async fn copy_directory(
     Ok(DirectoryCopied { record, copied, took: begun.elapsed() })
 }
 
-/// The directory's absolute path, unless it cannot be copied.
+/// The absolute path of a directory that a user named. Writes nothing, not even a lock.
+///
+/// # Errors
+/// [`CopyDirectoryError::Refused`] when it cannot be copied.
+pub fn directory_to_copy(store: &Store, named: &Path) -> Result<PathBuf, CopyDirectoryError> {
+    directory_of(store, named).map_err(|refusal| CopyDirectoryError::Refused(vec![refusal]))
+}
+
 fn directory_of(store: &Store, named: &Path) -> Result<PathBuf, Refusal> {
     let refused =
         |why: String, fix: &str| Refusal { object: format!("directory {}", named.display()), why, fix: fix.to_owned() };
-    let path = named.canonicalize().map_err(|error| refused(error.to_string(), "name a directory that is there"))?;
+    let path = named
+        .canonicalize()
+        .map_err(|error| refused(format!("cannot be found: {error}"), "name a directory that is there"))?;
     if !path.is_dir() {
         return Err(refused("is no directory".to_owned(), "name the directory that Prometheus keeps its data in"));
     }

@@ -9,7 +9,7 @@ use super::options::{StoreArgs, bandwidth, output_format, unique};
 use super::store_lock::{StoreLockArgs, under_store_lock};
 use super::{Exit, Failure, print, until_interrupted};
 use crate::copy::Reading;
-use crate::copy_directory::{CopyDirectoryRequest, copy_directory};
+use crate::copy_directory::{CopyDirectoryRequest, copy_directory, directory_to_copy};
 use crate::model::{BackupId, StoreLockKind, Timeouts};
 use crate::report::{OutputFormat, copied};
 use crate::store::StoreLock;
@@ -37,14 +37,14 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     let reporter = args.output.reporter();
     let started_at = Timestamp::now();
+    let store = args.store.open(&Timeouts::for_data()).await?;
     let request = CopyDirectoryRequest {
         id: BackupId::new(started_at, unique()),
         started_at,
-        directory: args.directory.clone(),
+        directory: directory_to_copy(&store, &args.directory)?,
         reading: if args.reread { Reading::Everything } else { Reading::OnlyNew },
         bytes_per_second: args.bandwidth,
     };
-    let store = args.store.open(&Timeouts::for_data()).await?;
     let doing = format!("copy {} as {}", request.directory.display(), request.id);
     let run =
         async |lock: &StoreLock<'_>| until_interrupted(copy_directory(&store, &request, lock, reporter.as_ref())).await;

@@ -354,7 +354,9 @@ async fn refusals_say_what_to_type() {
     extracted.failed(4, &["holds no copy of any volume", &format!("promsafe restore {KEPT_ID}")]);
     let unknown = format!("extract latest --volume a/b --to {}", place.path("x").display());
     place.promsafe.run(&unknown).await.failed(4, &["holds no copy of a/b", "--volume: "]);
-    place.promsafe.run("copy /nowhere").await.failed(4, &["directory /nowhere", "No such file"]);
+    let fresh = Promsafe::default().with_directory(&place.path("fresh"));
+    fresh.run("copy /nowhere").await.failed(4, &["directory /nowhere cannot be found: No such file"]);
+    assert!(!place.path("fresh").exists(), "nothing was changed");
     write(&place.path("unmounted"), "lost+found/x", b"of the file system");
     let unmounted = format!("copy {}", place.path("unmounted").display());
     let objects = count_files(&place.path("store/data"));
