@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
 use tokio::runtime::Handle;
@@ -14,7 +14,8 @@ use crate::trees;
 use crate::tsdb::{Directory, Entry, EntryKind, ReadAt};
 use crate::words;
 
-/// Pieces kept at most: 8 MiB each. A reader of a block needs one of its index and those ahead of its chunks.
+/// Pieces kept and being fetched at most, 8 MiB each, unless more readers than that wait for one. A reader of a block needs
+/// one of its index and those ahead of its chunks.
 const KEPT: usize = 8;
 /// Pieces fetched at once when a file is read from one to the next.
 const AHEAD: usize = 2;
@@ -26,8 +27,24 @@ pub struct StoredDirectory<'a> {
     /// Entries by the path of the directory they are in, sorted by name.
     directories: BTreeMap<String, Vec<Entry>>,
     files: BTreeMap<String, StoredPieces>,
-    kept: Mutex<VecDeque<(Sha256, Arc<Vec<u8>>)>>,
+    shelf: Mutex<Shelf>,
     sound: Mutex<HashSet<Sha256>>,
+}
+
+/// Pieces in memory; the one asked for last is the last.
+#[derive(Default)]
+struct Shelf {
+    kept: VecDeque<(Sha256, Arc<Vec<u8>>)>,
+    /// How many are being fetched.
+    coming: usize,
+}
+
+impl Shelf {
+    /// Makes room for pieces before they come.
+    fn expect(&mut self, pieces: usize) {
+        self.coming += pieces;
+        while self.kept.len() + self.coming > KEPT && self.kept.pop_front().is_some() {}
+    }
 }
 
 struct StoredPieces {
@@ -66,8 +83,8 @@ impl<'a> StoredDirectory<'a> {
         for entries in directories.values_mut() {
             entries.sort_by(|a, b| a.name.cmp(&b.name));
         }
-        let (kept, sound) = (Mutex::new(VecDeque::new()), Mutex::new(HashSet::new()));
-        Ok(Self { store, runtime: Handle::current(), directories, files, kept, sound })
+        let (shelf, sound) = (Mutex::default(), Mutex::default());
+        Ok(Self { store, runtime: Handle::current(), directories, files, shelf, sound })
     }
 
     /// Pieces that were read and have their hash.
@@ -85,8 +102,11 @@ impl<'a> StoredDirectory<'a> {
         let ahead = if goes_on { AHEAD } else { 1 };
         let missing: Vec<Sha256> =
             pieces[at..].iter().take(ahead).filter(|piece| self.kept(piece).is_none()).copied().collect();
+        let coming = missing.len();
+        self.shelf().expect(coming);
         let fetches = missing.into_iter().map(async |piece| (piece, self.store.get_data(&piece).await));
         let answers: Vec<_> = self.runtime.block_on(futures::stream::iter(fetches).buffered(AHEAD).collect());
+        self.shelf().coming -= coming;
         let mut found = None;
         for (piece, bytes) in answers {
             match bytes {
@@ -105,22 +125,22 @@ impl<'a> StoredDirectory<'a> {
         found.ok_or_else(|| io::Error::other("the piece was not fetched"))
     }
 
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn kept(&self, piece: &Sha256) -> Option<Arc<Vec<u8>>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|(sha256, _)| sha256 == piece)?;
-        let found = kept.remove(at)?;
+        let mut shelf = self.shelf();
+        let at = shelf.kept.iter().position(|(sha256, _)| sha256 == piece)?;
+        let found = shelf.kept.remove(at)?;
         let bytes = Arc::clone(&found.1);
-        kept.push_back(found);
+        shelf.kept.push_back(found);
         Some(bytes)
     }
 
     fn keep(&self, piece: Sha256, bytes: Arc<Vec<u8>>) {
         self.sound.lock().unwrap_or_else(PoisonError::into_inner).insert(piece);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push_back((piece, bytes));
-        while kept.len() > KEPT {
-            kept.pop_front();
-        }
+        self.shelf().kept.push_back((piece, bytes));
     }
 }
 
