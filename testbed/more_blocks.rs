@@ -2,7 +2,7 @@
 //! low bits, which shifts all that follow it, and a checksum that is right. The blocks are told apart by their ULIDs; they
 //! cover the same time, as the blocks of a receiver with several tenants do.
 //!
-//!   more_blocks FROM TO VARIANT      every block in FROM goes to TO; VARIANT is 1 to 1023
+//!   more_blocks FROM TO VARIANT BLOCKS      the first so many blocks of FROM go to TO; VARIANT is 1 to 1023
 
 use std::fs;
 use std::io;
@@ -17,13 +17,17 @@ const DIGITS: &[u8] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [from, to, variant] = &arguments[..] else { return Err(io::Error::other("more_blocks FROM TO VARIANT")) };
-    let variant: usize = variant.parse().map_err(io::Error::other)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let Ok(old) = entry.file_name().into_string() else { continue };
-        let new = ulid(&old, variant);
-        block(&entry.path(), &Path::new(to).join(&new), (&old, &new), variant as u64)?;
+    let [from, to, variant, blocks] = &arguments[..] else {
+        return Err(io::Error::other("more_blocks FROM TO VARIANT BLOCKS"));
+    };
+    let (variant, blocks): (usize, usize) =
+        (variant.parse().map_err(io::Error::other)?, blocks.parse().map_err(io::Error::other)?);
+    let names: io::Result<Vec<_>> = fs::read_dir(from)?.map(|entry| Ok(entry?.file_name())).collect();
+    let mut names: Vec<String> = names?.into_iter().filter_map(|name| name.into_string().ok()).collect();
+    names.sort();
+    for old in names.iter().take(blocks) {
+        let new = ulid(old, variant);
+        block(&Path::new(from).join(old), &Path::new(to).join(&new), (old, &new), variant as u64)?;
     }
     Ok(())
 }

@@ -4,9 +4,9 @@
 
 DATA_GIB=${DATA_GIB:-1}
 DATA_ROUNDS=${DATA_ROUNDS:-3}
-# Of each GiB: series, and samples of each in a block. Half of them are gauges of random values, nine bytes each; the
-# rest counters and buckets of histograms.
-DATA_BLOCKS_PER_GIB=16
+# What promtool makes: blocks, series, and samples of each in a block. A third of them are gauges of random values, nine
+# bytes each; the rest counters and buckets of histograms.
+DATA_BLOCKS=16
 DATA_SERIES=6000
 DATA_STEP=15
 DATA_BLOCK_SECONDS=28800
@@ -51,9 +51,9 @@ make_block() {
     mv "$scratch/block"/*/ "$to/" && rm -rf "$scratch"
 }
 
-# A data directory of one GiB, made by promtool once and kept in the cache; and beside it one more block.
+# A data directory of three quarters of a GiB, made by promtool once and kept in the cache; and beside it one more block.
 make_data() {
-  local blocks=$DATA_BLOCKS_PER_GIB number=0 cores part key pid pids
+  local blocks=$DATA_BLOCKS number=0 cores part key pid pids
   cores=$(nproc)
   key=$({ declare -f write_samples; echo "$DATA_SERIES $DATA_STEP $DATA_BLOCK_SECONDS"; } | sha256sum | cut -c1-16)
   DATA=${XDG_CACHE_HOME:-$HOME/.cache}/promsafe-testbed/bench-data-$key-1
@@ -75,16 +75,21 @@ make_data() {
   mv "$part" "$DATA"
 }
 
-# More GiB are made of the first one: promtool would take ten minutes for each.
+# Up to so many GiB more blocks are made of those: promtool would take ten minutes for each.
 grow_data() {
-  local variant
+  local variant=0 bytes missing
   mkdir -p "$WORK/all/data"
   cp -al "$DATA/." "$WORK/all/"
-  ((DATA_GIB > 1)) || return 0
+  bytes=$(du -sb --apparent-size "$DATA/data" | cut -f1)
   (cd "$ROOT" && cargo build --quiet --example more_blocks) >&2 || die "more blocks cannot be made"
-  for ((variant = 1; variant < DATA_GIB; variant++)); do
-    "$ROOT/target/debug/examples/more_blocks" "$DATA/data" "$WORK/all/data" $variant || die "there are no more blocks"
+  # Rounded to the nearest block.
+  missing=$(((DATA_GIB * 1024 * 1024 * 1024 * DATA_BLOCKS + bytes / 2) / bytes - DATA_BLOCKS))
+  while ((missing > 0)); do
+    variant=$((variant + 1))
+    "$ROOT/target/debug/examples/more_blocks" "$DATA/data" "$WORK/all/data" $variant $missing || die "there are no more blocks"
+    missing=$((missing - DATA_BLOCKS))
   done
+  say "$DATA_GIB GiB: $(du -sb --apparent-size "$WORK/all/data" | cut -f1) bytes in $(find "$WORK/all/data" -name meta.json | wc -l) blocks"
 }
 
 find_rustic() {
@@ -237,6 +242,10 @@ bring_back() {
   [[ $1 == promsafe ]] || return 0
   record extract-peak-memory "$PEAK_KIB * 1024 / 1000000" 1
   diff -r "$WORK/data" "$WORK/back" >&2 || die "what was extracted differs"
+  # Its blocks are read as Prometheus reads them, from the store.
+  timed_here "$PROMSAFE" verify latest --level tsdb
+  say "  verify --level tsdb of the backup: $WALL_MS ms"
+  record stored-peak-memory "$PEAK_KIB * 1024 / 1000000" 1
 }
 
 # Where there is room for the stores of all of them the tools take turns at each work, in another order each round; else
