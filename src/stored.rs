@@ -130,11 +130,11 @@ impl<'a> StoredDirectory<'a> {
     }
 
     fn kept(&self, piece: &Sha256) -> Option<Arc<Vec<u8>>> {
-        let mut shelf = self.shelf();
-        let at = shelf.kept.iter().position(|(sha256, _)| sha256 == piece)?;
-        let found = shelf.kept.remove(at)?;
+        let mut in_memory = self.shelf();
+        let at = in_memory.kept.iter().position(|(sha256, _)| sha256 == piece)?;
+        let found = in_memory.kept.remove(at)?;
         let bytes = Arc::clone(&found.1);
-        shelf.kept.push_back(found);
+        in_memory.kept.push_back(found);
         Some(bytes)
     }
 

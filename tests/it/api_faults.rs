@@ -143,11 +143,13 @@ impl<'a> Stack<'a> {
         self.control_plane.kubectl(&arguments, &self.objects())
     }
 
-    /// How many backups the store holds, and what else.
+    /// How many files the store holds but those that were only to see whether it can be written, which a run that is stopped
+    /// amid that leaves behind.
     fn files(&self) -> usize {
         fn count(directory: &Path) -> usize {
             let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
-            entries.map(|entry| entry.unwrap().path()).map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+            let entries = entries.map(|entry| entry.unwrap().path()).filter(|path| !path.ends_with("probes"));
+            entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
         }
         count(self.store.path())
     }

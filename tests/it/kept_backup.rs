@@ -4,12 +4,12 @@ use crate::commands::{KEPT, KEPT_ID};
 use crate::support::control_plane::{ControlPlane, Start, User};
 use crate::support::promsafe::{Ended, Promsafe};
 
-/// A plan without what differs from run to run: four digits in the names of snapshot objects.
+/// A plan without what differs from run to run: eight digits in the names of snapshot objects.
 fn without_run(ended: &Ended) -> String {
     let prefix = format!("promsafe-restore-{}-", KEPT_ID.to_lowercase());
     let mut parts = ended.stdout.split(&prefix);
     let first = parts.next().unwrap().to_owned();
-    parts.fold(first, |text, part| format!("{text}{prefix}<run>{}", &part[4..]))
+    parts.fold(first, |text, part| format!("{text}{prefix}<run>{}", &part[8..]))
 }
 
 #[tokio::test]
