@@ -9,7 +9,7 @@ use crate::cluster::{Cluster, ClusterError, Creation};
 use crate::copy::{CopyOf, Reading, earlier_trees};
 use crate::job::{Identity, Task, Work, temporary_claim};
 use crate::model::{CopyRecord, DataVolume, Event, ObjectKey, Problem, Sha256, SnapshotRecord};
-use crate::mounting::keeps_data_elsewhere;
+use crate::mounting::keeps_data_on_another_claim;
 use crate::names::{self, snapshot_key};
 use crate::snapshots::{self, MadeFor, Snapshots, Wanted};
 use crate::store::StoreError;
@@ -75,7 +75,7 @@ struct Copying<'a> {
 impl Copying<'_> {
     async fn one(&self, volume: &DataVolume, snapshot: &SnapshotRecord) -> Result<Copied, CopyError> {
         let Workers { cluster, .. } = self.workers;
-        let Mounted { identity, data_elsewhere } = mounted(cluster, volume, self.wanted).await?;
+        let Mounted { identity, data_on_another } = mounted(cluster, volume, self.wanted).await?;
         let copy_of = CopyOf::Claim { namespace: volume.namespace.clone(), claim: volume.claim.clone() };
         let known = earlier_trees(self.workers.store, &copy_of).await.map_err(CopyError::Earlier)?;
         let work = self.work(volume, identity, &known);
@@ -91,7 +91,7 @@ impl Copying<'_> {
         let report = self.workers.run(&work).await?;
         let mut problems: Vec<Problem> =
             report.problems().iter().map(|why| unsaved(volume, why, &work.identity)).collect();
-        let suspicious = report.files == 0 && holds_tsdb(volume) && !data_elsewhere;
+        let suspicious = report.files == 0 && holds_tsdb(volume) && !data_on_another;
         problems.extend(suspicious.then(|| empty(volume)));
         problems.extend(self.remove(&work, claim, snapshot).await);
         let copy = CopyRecord {
@@ -189,8 +189,8 @@ fn unremoved(volume: &str, left: String) -> Problem {
 struct Mounted {
     /// As whom it is read.
     identity: Identity,
-    /// Whether the pod keeps its data on another of its volumes.
-    data_elsewhere: bool,
+    /// Whether the pod keeps its data on another claim.
+    data_on_another: bool,
 }
 
 /// What the pod tells that mounts a volume; of a leftover, what the pods tell of the instance that it belonged to.
@@ -206,7 +206,7 @@ async fn mounted(cluster: &Cluster, volume: &DataVolume, all: &[Wanted]) -> Resu
     let text = text.map_err(|source| CopyError::Talk { tried: "read", object: key.to_string(), source })?;
     Ok(text.map_or_else(Mounted::default, |text| Mounted {
         identity: Identity::of_pod(&text, &mounted.claim),
-        data_elsewhere: keeps_data_elsewhere(&text, &mounted.claim),
+        data_on_another: keeps_data_on_another_claim(&text, &mounted.claim),
     }))
 }
 

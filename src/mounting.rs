@@ -17,16 +17,16 @@ pub fn container_that_mounts<'a>(pod: &'a Value, claim: &str) -> Option<&'a Valu
         .find(|container| items(container, "/volumeMounts").any(|mount| mount["name"] == volume["name"]))
 }
 
-/// Whether the flags of a pod, given as JSON, say that its data lies on another of its volumes than this claim. Where they
-/// do not say so, with a relative path for instance, it may lie on the claim.
-pub fn keeps_data_elsewhere(pod: &str, claim: &str) -> bool {
+/// Whether the flags of a pod, given as JSON, say that its data lies on another claim than this. Where they say nothing that
+/// is understood, such as a relative path, it may lie on this one; and where it lies on no claim, it should perhaps.
+pub fn keeps_data_on_another_claim(pod: &str, claim: &str) -> bool {
     let pod: Value = serde_json::from_str(pod).unwrap_or_default();
-    let its_own = |volume: &str| {
-        let mut volumes = items(&pod, "/spec/volumes").filter(|one| one["name"] == volume);
-        volumes.any(|one| one.pointer("/persistentVolumeClaim/claimName").is_some_and(|name| name == claim))
+    let claim_of = |volume: &str| {
+        let named = items(&pod, "/spec/volumes").find(|one| one["name"] == volume)?;
+        named.pointer("/persistentVolumeClaim/claimName")?.as_str()
     };
-    let volumes: Vec<&str> = items(&pod, "/spec/containers").filter_map(data_volume).collect();
-    !volumes.is_empty() && !volumes.into_iter().any(its_own)
+    let mut claims = items(&pod, "/spec/containers").filter_map(data_volume).filter_map(claim_of).peekable();
+    claims.peek().is_some() && claims.all(|other| other != claim)
 }
 
 /// The volume that a container's flags name a path on: that of the innermost mount.
@@ -74,17 +74,17 @@ mod tests {
             (&["--storage.tsdb.path=/prometheus"][..], false, true),
             (&["--storage.agent.path", "/prometheus/wal"], false, true),
             (&["rule", "--data-dir=/prometheus/rules/data"], true, false),
-            (&["--storage.tsdb.path=/prometheus-2"], true, true),
+            (&["--storage.tsdb.path=/prometheus-2"], false, false),
             (&["--storage.tsdb.path=data"], false, false),
             (&[], false, false),
         ] {
             let pod = pod(args);
             assert_eq!(
-                [keeps_data_elsewhere(&pod, "db-0"), keeps_data_elsewhere(&pod, "rules")],
+                [keeps_data_on_another_claim(&pod, "db-0"), keeps_data_on_another_claim(&pod, "rules")],
                 [of_db, of_rules],
                 "{args:?}"
             );
         }
-        assert!(!keeps_data_elsewhere("", "db-0"));
+        assert!(!keeps_data_on_another_claim("", "db-0"));
     }
 }
