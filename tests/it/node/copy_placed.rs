@@ -18,25 +18,28 @@ const STACK: [&str; 2] = [
 ];
 /// Label and taint of the node.
 const POOL: &str = "promsafe.test/pool";
-/// A claim that is mounted beside the place that Prometheus writes to.
+/// A claim that is mounted beside the place that Prometheus writes to, which is an emptyDir.
 const UNWRITTEN: &str = "unwritten";
+/// A claim that is mounted beside the one that Prometheus writes to.
+const SPARE: &str = "spare";
 
 /// The node set apart, and the pods of the namespace the only ones for it, until this is dropped.
 struct SetApart;
 
 impl SetApart {
     fn new() -> Self {
-        make_unwritten();
+        make_claims();
         let pool = format!("{POOL}=monitoring");
         kubectl(&["label", "nodes", "--all", "--overwrite", &pool]);
         let set_apart = Self;
         let pod = json!({"nodeSelector": {POOL: "monitoring"}, "tolerations": [{"key": POOL, "operator": "Exists"}]});
-        patch(DEPLOYMENTS[0], &pod);
-        let mut beside = pod;
-        beside["volumes"] = json!([{"name": UNWRITTEN, "persistentVolumeClaim": {"claimName": UNWRITTEN}}]);
-        let mount = json!([{"name": UNWRITTEN, "mountPath": "/unwritten"}]);
-        beside["containers"] = json!([{"name": "prometheus", "volumeMounts": mount}]);
-        patch(DEPLOYMENTS[1], &beside);
+        for (deployment, claim) in DEPLOYMENTS.into_iter().zip([SPARE, UNWRITTEN]) {
+            let mut pod = pod.clone();
+            pod["volumes"] = json!([{"name": claim, "persistentVolumeClaim": {"claimName": claim}}]);
+            let mount = json!([{"name": claim, "mountPath": "/beside"}]);
+            pod["containers"] = json!([{"name": "prometheus", "volumeMounts": mount}]);
+            patch(deployment, &pod);
+        }
         for deployment in DEPLOYMENTS {
             kubectl(&["-n", NAMESPACE, "rollout", "status", "deployment", deployment, "--timeout=60s"]);
         }
@@ -51,20 +54,22 @@ impl Drop for SetApart {
         kubectl(&["label", "nodes", "--all", &format!("{POOL}-")]);
         // A test that failed may have no namespace any more: then the next one makes the stack anew.
         let _ = try_kubectl(&["-n", NAMESPACE, "delete", "deployments", DEPLOYMENTS[0], DEPLOYMENTS[1]]);
-        let _ = try_kubectl(&["-n", NAMESPACE, "delete", "persistentvolumeclaim", UNWRITTEN]);
+        let _ = try_kubectl(&["-n", NAMESPACE, "delete", "persistentvolumeclaims", UNWRITTEN, SPARE]);
         let _ = try_kubectl(&["apply", "--server-side", "--force-conflicts", "-f", STACK[0], "-f", STACK[1]]);
     }
 }
 
-/// Makes the claim of the other one of the namespace.
-fn make_unwritten() {
+/// Makes claims like the one of the namespace.
+fn make_claims() {
     let mut claims = objects("persistentvolumeclaims", "");
     claims.retain(|claim| claim["metadata"]["namespace"] == NAMESPACE);
     let mut claim = claims.swap_remove(0);
-    claim["metadata"] = json!({"name": UNWRITTEN, "namespace": NAMESPACE});
     claim["spec"]["volumeName"].take();
     claim["status"].take();
-    kubectl_with(&["create", "-f", "-"], &claim.to_string());
+    for name in [UNWRITTEN, SPARE] {
+        claim["metadata"] = json!({"name": name, "namespace": NAMESPACE});
+        kubectl_with(&["create", "-f", "-"], &claim.to_string());
+    }
 }
 
 fn patch(deployment: &str, pod: &Value) {
@@ -98,7 +103,7 @@ fn node_copy_runs_where_the_pods_of_its_volume_run_names_what_is_empty_and_comes
     let problem = problems[0].to_string();
     assert!(problem.contains("legacy/unwritten") && problem.contains("the copy is empty"), "{problem}");
     let volumes = result["backup"]["volumes"].as_array().unwrap();
-    assert_eq!(volumes.len(), 2, "{result}");
+    assert_eq!(volumes.len(), 3, "{result}");
     for volume in volumes {
         let placement = &volume["copy"]["placement"];
         assert_eq!(placement["nodeSelector"], json!({POOL: "monitoring"}), "{volume}");
@@ -117,6 +122,6 @@ fn node_copy_runs_where_the_pods_of_its_volume_run_names_what_is_empty_and_comes
     restore.until_written("Deployment legacy/prometheus");
     let took = began.elapsed();
     let restored = restore.ended().with_code(0).result();
-    assert_eq!((&restored["proven"], restored["filled"].as_array().unwrap().len()), (&json!(true), 2), "{restored}");
+    assert_eq!((&restored["proven"], restored["filled"].as_array().unwrap().len()), (&json!(true), 3), "{restored}");
     assert!(took > Duration::from_secs(12), "{bytes} bytes in {took:?}");
 }
