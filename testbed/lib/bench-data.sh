@@ -6,10 +6,11 @@ DATA_GIB=${DATA_GIB:-1}
 DATA_ROUNDS=${DATA_ROUNDS:-3}
 # What promtool makes: blocks, series, and samples of each in a block. A third of them are gauges of random values, nine
 # bytes each; the rest counters and buckets of histograms.
-DATA_BLOCKS=16
+DATA_BLOCKS=29
 DATA_SERIES=6000
 DATA_STEP=15
-DATA_BLOCK_SECONDS=28800
+# A length that promtool makes one block of.
+DATA_BLOCK_SECONDS=21600
 DATA_PORT=7071
 DATA_KEY=promsafe
 DATA_SECRET=promsafe-bench
@@ -47,11 +48,11 @@ make_block() {
   scratch=$(mktemp -d "$to.XXXXXX") || return
   start=$(((1700000000 / DATA_BLOCK_SECONDS + number) * DATA_BLOCK_SECONDS))
   write_samples $start $((start + DATA_BLOCK_SECONDS)) >"$scratch/samples" &&
-    "$BIN/promtool" tsdb create-blocks-from openmetrics --quiet --max-block-duration=8h "$scratch/samples" "$scratch/block" >&2 &&
+    "$BIN/promtool" tsdb create-blocks-from openmetrics --quiet --max-block-duration=6h "$scratch/samples" "$scratch/block" >&2 &&
     mv "$scratch/block"/*/ "$to/" && rm -rf "$scratch"
 }
 
-# A data directory of three quarters of a GiB, made by promtool once and kept in the cache; and beside it one more block.
+# A data directory of a GiB, made by promtool once and kept in the cache; and beside it one more block.
 make_data() {
   local blocks=$DATA_BLOCKS number=0 cores part key pid pids
   cores=$(nproc)
@@ -75,15 +76,15 @@ make_data() {
   mv "$part" "$DATA"
 }
 
-# Up to so many GiB more blocks are made of those: promtool would take ten minutes for each.
+# More GiB are made of the first one: promtool would take ten minutes for each.
 grow_data() {
   local variant=0 bytes missing
   mkdir -p "$WORK/all/data"
   cp -al "$DATA/." "$WORK/all/"
+  ((DATA_GIB > 1)) || return 0
   bytes=$(du -sb --apparent-size "$DATA/data" | cut -f1)
   (cd "$ROOT" && cargo build --quiet --example more_blocks) >&2 || die "more blocks cannot be made"
-  # Rounded to the nearest block.
-  missing=$(((DATA_GIB * 1024 * 1024 * 1024 * DATA_BLOCKS + bytes / 2) / bytes - DATA_BLOCKS))
+  missing=$((DATA_GIB * 1024 * 1024 * 1024 * DATA_BLOCKS / bytes - DATA_BLOCKS))
   while ((missing > 0)); do
     variant=$((variant + 1))
     "$ROOT/target/debug/examples/more_blocks" "$DATA/data" "$WORK/all/data" $variant $missing || die "there are no more blocks"
