@@ -367,10 +367,12 @@ pub(crate) async fn delete_with_data(cluster: &Cluster, key: &ObjectKey, json: &
     let snapshot: Snapshot = serde_json::from_str(json).unwrap_or_default();
     let bound = snapshot.status.and_then(|status| status.bound_volume_snapshot_content_name);
     let content = if key.is_cluster_scoped() { Some(key.name.clone()) } else { bound };
-    if let Some(content) = content {
-        change_content(cluster, &content, &json!({"spec": {"deletionPolicy": "Delete"}})).await?;
-    }
-    delete(cluster, key).await
+    let Some(content) = content else { return delete(cluster, key).await };
+    change_content(cluster, &content, &json!({"spec": {"deletionPolicy": "Delete"}})).await?;
+    delete(cluster, key).await?;
+    // The snapshot-controller goes by the content in its cache, which may still say Retain: then it lets the snapshot go and
+    // leaves content and data for ever (external-snapshotter `processSnapshotWithDeletionTimestamp`).
+    delete(cluster, &content_key(&content)).await
 }
 
 /// Deletes a snapshot object. A content with policy Retain leaves the storage snapshot where it is.

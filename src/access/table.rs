@@ -380,7 +380,7 @@ pub(super) const ROWS: &[Permission] = &[
         need: Need::SnapshotTest,
         group: SNAPSHOT_GROUP,
         resources: &["volumesnapshotcontents"],
-        verbs: &["get", "list", "patch"],
+        verbs: &["get", "list", "patch", "delete"],
         because: "only for --snapshot-test: the storage handle of that snapshot, and that it goes with it",
         ..READ
     },
