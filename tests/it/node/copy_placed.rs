@@ -111,9 +111,10 @@ fn node_copy_runs_where_the_pods_of_its_volume_run_names_what_is_empty_and_comes
     }
 
     destroy();
-    // Twenty seconds, less what the last piece would take: leave for that is given at the end of the one before.
+    // Thirty seconds, less what the last piece would take, which may be half of it: leave for that is given at the end of the
+    // one before.
     let bytes: u64 = volumes.iter().map(|volume| volume["copy"]["bytes"].as_u64().unwrap()).sum();
-    let bandwidth = (bytes / 20).to_string();
+    let bandwidth = (bytes / 30).to_string();
     let id = result["backup"]["id"].as_str().unwrap();
     let line = ["restore", id, "--namespace", NAMESPACE, "--image", IMAGE, "--bandwidth", &bandwidth];
     let mut restore = program.start(&line);
