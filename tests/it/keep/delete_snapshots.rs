@@ -1,5 +1,5 @@
 //! `promsafe delete` of backups that keep VolumeSnapshots, against a real API server. The part of the snapshot controller
-//! is played by the test: who deletes contents whose policy is Delete once their VolumeSnapshot is gone.
+//! is played by the test, at its slowest: it has not seen yet that a content is to go with its VolumeSnapshot.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,11 +12,14 @@ use super::backups::{id, record, store_in};
 use crate::support::control_plane::{ControlPlane, User};
 use crate::support::promsafe::Promsafe;
 
+/// What the controller holds contents with until their data is deleted.
+const FINALIZER: &str = "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection";
+
 /// A claim's snapshot as a backup left it: bound, and kept.
 fn make_snapshot(control_plane: &ControlPlane, namespace: &str, name: &str) -> SnapshotRecord {
     let content = format!("snapcontent-{name}");
     let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
-        {"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotContent", "metadata": {"name": content},
+        {"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotContent", "metadata": {"name": content, "finalizers": [FINALIZER]},
          "spec": {"deletionPolicy": "Retain", "driver": "csi.test", "source": {"volumeHandle": "v"},
                   "volumeSnapshotRef": {"namespace": namespace, "name": name}}},
         {"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
@@ -77,7 +80,8 @@ fn names(control_plane: &ControlPlane, namespace: &str) -> String {
     snapshots + &contents
 }
 
-/// Deletes contents as the controller and its sidecar do, until it is dropped.
+/// Lets contents go as the sidecar of the controller does, until it is dropped: those whose deletion was asked for, whose
+/// policy is Delete, and whose `VolumeSnapshot` is gone. The controller itself asks for none of them.
 async fn controller(control_plane: &ControlPlane, prefix: &str) {
     loop {
         let contents = control_plane.kubectl(&["get", "volumesnapshotcontents", "--output=json"], "");
@@ -86,13 +90,16 @@ async fn controller(control_plane: &ControlPlane, prefix: &str) {
             let name = content["metadata"]["name"].as_str().unwrap();
             let of = &content["spec"]["volumeSnapshotRef"];
             let (namespace, snapshot) = (of["namespace"].as_str().unwrap(), of["name"].as_str().unwrap());
-            if !name.starts_with(prefix) || content["spec"]["deletionPolicy"] != "Delete" {
+            let asked = !content["metadata"]["deletionTimestamp"].is_null();
+            if !name.starts_with(prefix) || !asked || content["spec"]["deletionPolicy"] != "Delete" {
                 continue;
             }
             let get =
                 ["get", "volumesnapshot", snapshot, "--namespace", namespace, "--ignore-not-found", "--output=name"];
             if control_plane.kubectl(&get, "").is_empty() {
-                control_plane.kubectl(&["delete", "volumesnapshotcontent", name, "--ignore-not-found"], "");
+                let patch =
+                    ["patch", "volumesnapshotcontent", name, "--type=merge", "-p", r#"{"metadata":{"finalizers":[]}}"#];
+                control_plane.kubectl(&patch, "");
             }
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
