@@ -25,6 +25,9 @@ fn main() -> io::Result<()> {
     let names: io::Result<Vec<_>> = fs::read_dir(from)?.map(|entry| Ok(entry?.file_name())).collect();
     let mut names: Vec<String> = names?.into_iter().filter_map(|name| name.into_string().ok()).collect();
     names.sort();
+    if !(1..1024).contains(&variant) {
+        return Err(io::Error::other("VARIANT is 1 to 1023"));
+    }
     for old in names.iter().take(blocks) {
         let new = ulid(old, variant);
         block(&Path::new(from).join(old), &Path::new(to).join(&new), (old, &new), variant as u64)?;
@@ -32,14 +35,19 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Another ULID of the same time.
+/// Another ULID of the same time: never the old one, whose files may be links to those that are read here.
 fn ulid(old: &str, variant: usize) -> String {
-    let digits = [DIGITS[variant / 32 % 32], DIGITS[variant % 32]].map(char::from);
-    format!("{}{}{}", &old[..24], digits[0], digits[1])
+    let (kept, last) = old.split_at(old.len() - 2);
+    let number =
+        last.bytes().fold(0, |number, digit| number * 32 + DIGITS.iter().position(|one| *one == digit).unwrap_or(0));
+    let number = (number + variant) % 1024;
+    let digits = [DIGITS[number / 32], DIGITS[number % 32]].map(char::from);
+    format!("{kept}{}{}", digits[0], digits[1])
 }
 
 fn block(from: &Path, to: &Path, (old, new): (&str, &str), variant: u64) -> io::Result<()> {
-    fs::create_dir_all(to.join("chunks"))?;
+    fs::create_dir(to)?;
+    fs::create_dir(to.join("chunks"))?;
     for file in ["index", "tombstones"] {
         fs::copy(from.join(file), to.join(file))?;
     }
