@@ -251,24 +251,14 @@ bring_back() {
   [[ $1 == promsafe ]] || return 0
   record extract-peak-memory "$PEAK_KIB * 1024 / 1000000" 1
   diff -r "$WORK/data" "$WORK/back" >&2 || die "what was extracted differs"
-  disk_alone
-  record extract-vs-disk "${TOOK[promsafe-extract]} / ${TOOK[disk-extract]}" 2
   # Its blocks are read as Prometheus reads them, from the store.
   timed_here "$PROMSAFE" verify latest --level tsdb
   say "  verify --level tsdb of the backup: $WALL_MS ms"
   record stored-peak-memory "$PEAK_KIB * 1024 / 1000000" 1
 }
 
-# What the disk needs for the same files, whoever writes them.
-disk_alone() {
-  rm -rf "$WORK/back"
-  mkdir -p "$WORK/back"
-  timed_to_disk cp -r "$WORK/data/." "$WORK/back"
-  note disk extract
-}
-
-# Where there is room for the stores of all of them the tools take turns at each work, in another order each round; else
-# one does all its work and its store goes before the next begins.
+# Where memory holds the stores of all of them the tools take turns at each work, in another order each round; else one
+# does all its work and its store goes before the next begins, or what is measured is reading a disk.
 measure_data() {
   prepare_data
   local round tool
@@ -277,7 +267,7 @@ measure_data() {
     say "copies of $DATA_GIB GiB, round $round of $DATA_ROUNDS: ${TOOLS[*]}"
     rm -rf "${WORK:?}/s3/bucket" "$WORK"/*-cache
     mkdir -p "$WORK/s3/bucket"
-    if ((DATA_GIB > 4)); then
+    if ((DATA_GIB > 1)); then
       for tool in "${TOOLS[@]}"; do
         lay_out_data
         first_copy "$tool"
