@@ -143,13 +143,11 @@ impl<'a> Stack<'a> {
         self.control_plane.kubectl(&arguments, &self.objects())
     }
 
-    /// How many files the store holds but those that were only to see whether it can be written, which a run that is stopped
-    /// amid that leaves behind.
+    /// How many backups the store holds, and what else.
     fn files(&self) -> usize {
         fn count(directory: &Path) -> usize {
             let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
-            let entries = entries.map(|entry| entry.unwrap().path()).filter(|path| !path.ends_with("probes"));
-            entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+            entries.map(|entry| entry.unwrap().path()).map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
         }
         count(self.store.path())
     }

@@ -267,6 +267,8 @@ async fn suspended_run_ends_before_its_next_write_once_another_has_taken_over() 
     let stack = Stack::on(control_plane, "suspended");
     let proxy = FaultProxy::start(control_plane).await;
     let suspended = standing(&stack, &proxy, "suspended-apps").await;
+    // It looks whether it can write to the store while it looks at the cluster, and shall have ended that.
+    sleep(Duration::from_secs(2)).await;
     signal(suspended.id(), "STOP");
     let ended = locking(&stack, "suspended-apps").run(&format!("{} --lock-timeout 1m", stack.backup())).await.with(0);
     let took_over = ended.json()["housekeeping"]["took_over"].as_str().unwrap().to_owned();
