@@ -2,10 +2,11 @@
 //! more.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::walk::{Fate, Item, Walked, walk};
 use super::{CopyError, Copying, Tree};
-use crate::files::Stamp;
+use crate::files::{LocalDirectory, Stamp};
 use crate::model::Event;
 
 /// The orders of [`crate::data_directory::order_of_copying`].
@@ -18,10 +19,9 @@ const HINT_READ: &str = "the rest is copied; mend its permissions or its disk an
 const HINT_STRANGE: &str = "the rest is copied; remove or rename it if it matters";
 
 impl Copying<'_> {
-    /// Copies all files.
-    pub(super) async fn directory(&self) -> Result<Tree, CopyError> {
+    /// Copies all files. `first` is what is there now.
+    pub(super) async fn directory(&self, first: Walked) -> Result<Tree, CopyError> {
         self.progress_step();
-        let first = self.walk().await?;
         self.progress.total(first.items.iter().map(|item| item.entry.bytes).sum());
         let mut troubles: BTreeSet<_> = first.troubles.iter().cloned().collect();
         let mut tree = Tree::default();
@@ -29,7 +29,7 @@ impl Copying<'_> {
         let mut items = first.items;
         for order in ORDERS {
             if order == BLOCKS && has_data_directory {
-                let again = self.walk().await?;
+                let again = look(&self.source).await?;
                 troubles.extend(again.troubles);
                 items = again.items;
             }
@@ -47,14 +47,6 @@ impl Copying<'_> {
         self.progress.step(&Event::Step { doing: format!("copying {} to {}", self.request.name, self.store.url()) });
     }
 
-    async fn walk(&self) -> Result<Walked, CopyError> {
-        let source = self.source.clone();
-        let walked = tokio::task::spawn_blocking(move || walk(&source)).await;
-        let walked = walked.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        let path = self.source.root().display().to_string();
-        walked.map_err(|source| CopyError::ReadDirectory { path, source })
-    }
-
     /// Copies what comes at the same time. When something of it vanished or changed meanwhile it is looked at again, and
     /// what is new is read.
     async fn class(&self, order: u8, mut items: Vec<Item>, tree: &mut Tree) -> Result<(), CopyError> {
@@ -66,7 +58,7 @@ impl Copying<'_> {
                 .filter(|item| item.fate == Some(Fate::Whole))
                 .map(|item| (item.entry.path.clone(), item))
                 .collect();
-            items = self.walk().await?.items.into_iter().filter(|item| item.order() == order).collect();
+            items = look(&self.source).await?.items.into_iter().filter(|item| item.order() == order).collect();
             for item in items.iter_mut().filter(|item| item.fate.is_none()) {
                 let before = whole.get(&item.entry.path).filter(|before| is_same(item, before));
                 if let Some(before) = before {
@@ -106,6 +98,17 @@ impl Copying<'_> {
             tree.entries.push(item.entry);
         }
     }
+}
+
+/// Walks the directory beside other work.
+pub(super) async fn look(source: &Arc<LocalDirectory>) -> Result<Walked, CopyError> {
+    let walked = {
+        let source = source.clone();
+        tokio::task::spawn_blocking(move || walk(&source)).await
+    };
+    let walked = walked.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    let path = source.root().display().to_string();
+    walked.map_err(|source| CopyError::ReadDirectory { path, source })
 }
 
 /// Whether what was read before is what is there now. What is only appended to was whole at any moment.

@@ -1,11 +1,11 @@
 //! Blocks that earlier copies hold: they are known, not read again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 
 use super::walk::{Fate, Item};
 use super::{CopyError, Copying};
 use crate::data_directory::{Part, is_immutable_in_block, is_ulid, part};
+use crate::files::{LocalDirectory, Stamp};
 use crate::model::{PIECE_BYTES, Problem, Sha256, TreeEntry, TreeEntryKind};
 use crate::store::{Store, StoreError};
 use crate::tree_format::TreeReader;
@@ -20,6 +20,12 @@ pub(super) type KnownBlocks = HashMap<String, Vec<KnownBlock>>;
 #[derive(Debug, Default)]
 pub(super) struct KnownBlock {
     files: BTreeMap<String, (u64, Vec<Sha256>)>,
+}
+
+/// A block that is here: where its files are among the items.
+struct Block {
+    ulid: String,
+    files: Vec<usize>,
 }
 
 /// Reads the blocks of earlier trees. A tree that is damaged is a problem: its blocks are read again.
@@ -81,58 +87,75 @@ impl KnownBlock {
 }
 
 impl Copying<'_> {
-    /// Gives the large files of known blocks the pieces they have there, and says how many bytes that are.
+    /// Gives the files of known blocks the pieces they have there, and says how many bytes were not read for that: those
+    /// of the large files. The small ones, which may change, are read.
     pub(super) async fn take_over(&self, items: &mut [Item]) -> Result<u64, CopyError> {
-        if self.known.is_empty() {
+        let blocks = self.blocks_known_by_name(items);
+        if blocks.is_empty() {
             return Ok(0);
         }
-        let mut blocks: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
-        for (at, item) in items.iter().enumerate() {
-            if let (TreeEntryKind::File, Some((home, ulid, _))) = (item.entry.kind, item.block()) {
-                blocks.entry((home.to_owned(), ulid.to_owned())).or_default().push(at);
-            }
-        }
+        let small = self.hashes_of_small(&blocks, items).await;
         let mut taken_over = 0;
-        for ((_, ulid), block) in blocks {
-            let Some(candidates) = self.known.get(&ulid) else { continue };
-            let Some(meta) = self.meta_of(&block, items).await else { continue };
-            let large: Vec<usize> = block.into_iter().filter(|at| is_large(&items[*at])).collect();
-            let sizes = large.iter().map(|at| (path_in_block(&items[*at]), items[*at].entry.bytes)).collect();
+        for Block { ulid, files } in blocks {
+            let meta = files.iter().find(|at| path_in_block(&items[**at]) == META).and_then(|at| small.get(at));
+            let (Some(candidates), Some(meta)) = (self.known.get(&ulid), meta) else { continue };
+            let large = files.iter().map(|at| &items[*at]).filter(|item| is_large(item));
+            let sizes = large.map(|item| (path_in_block(item), item.entry.bytes)).collect();
             let fits = |known: &&KnownBlock| {
-                known.files.get(META).is_some_and(|(_, pieces)| pieces[..] == [meta]) && known.has(&sizes)
+                known.files.get(META).is_some_and(|(_, pieces)| pieces[..] == [*meta]) && known.has(&sizes)
             };
             let Some(known) = candidates.iter().find(fits) else { continue };
             if !self.holds(known)? {
                 continue;
             }
-            for at in large {
+            for at in files {
                 let item = &mut items[at];
-                if item.fate.is_some() {
+                let Some((_, pieces)) = known.files.get(path_in_block(item)) else { continue };
+                if item.fate.is_some() || !(is_large(item) || self.is_same_and_there(item, pieces, small.get(&at))?) {
                     continue;
                 }
-                let Some((_, pieces)) = known.files.get(path_in_block(item)) else { continue };
                 item.entry.pieces.clone_from(pieces);
                 item.fate = Some(Fate::Whole);
-                taken_over += item.entry.bytes;
+                taken_over += if is_large(item) { item.entry.bytes } else { 0 };
                 self.progress.done(item.entry.bytes, 0);
             }
         }
         Ok(taken_over)
     }
 
-    /// The hash of the block's `meta.json` as it is now; `None` when it cannot be told.
-    async fn meta_of(&self, block: &[usize], items: &[Item]) -> Option<Sha256> {
-        let meta = block.iter().map(|at| &items[*at]).find(|item| path_in_block(item) == META)?;
-        let (path, bytes, source) = (meta.entry.path.clone(), meta.entry.bytes, self.source.clone());
-        if bytes == 0 || bytes > PIECE_BYTES {
-            return None;
+    /// The blocks here of which an earlier copy has one of the same ULID.
+    fn blocks_known_by_name(&self, items: &[Item]) -> Vec<Block> {
+        let mut blocks: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+        for (at, item) in items.iter().enumerate().filter(|(_, item)| item.entry.kind == TreeEntryKind::File) {
+            if let Some((home, ulid, _)) = item.block().filter(|(_, ulid, _)| self.known.contains_key(*ulid)) {
+                blocks.entry((home, ulid)).or_default().push(at);
+            }
         }
+        blocks.into_iter().map(|((_, ulid), files)| Block { ulid: ulid.to_owned(), files }).collect()
+    }
+
+    /// The hashes of the small files of blocks as they are now, by where they are among the items; without those that
+    /// cannot be told.
+    async fn hashes_of_small(&self, blocks: &[Block], items: &[Item]) -> HashMap<usize, Sha256> {
+        let files = blocks.iter().flat_map(|block| &block.files).map(|at| (*at, &items[*at]));
+        let small: Vec<_> = files
+            .filter(|(_, item)| !is_large(item))
+            .map(|(at, item)| (at, item.entry.path.clone(), Stamp::of(&item.entry)))
+            .collect();
+        let source = self.source.clone();
+        // All in one task: to change threads for each takes longer than to read it.
         let read = tokio::task::spawn_blocking(move || {
-            let mut content = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
-            let read = source.open_source(&path)?.read(0, &mut content)?;
-            Ok::<_, io::Error>(Sha256::of(&content[..read]))
+            small.into_iter().filter_map(|(at, path, stamp)| Some((at, hash_of(&source, &path, stamp)?))).collect()
         });
-        read.await.ok()?.ok()
+        read.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    /// Whether a small file is the one of this piece, and the store still holds that.
+    fn is_same_and_there(&self, item: &Item, pieces: &[Sha256], now: Option<&Sha256>) -> Result<bool, StoreError> {
+        match (pieces, now) {
+            ([piece], Some(now)) if piece == now => self.is_there(piece, item.entry.bytes),
+            _ => Ok(false),
+        }
     }
 
     /// Whether the store still holds all pieces of the block's large files.
@@ -147,6 +170,17 @@ impl Copying<'_> {
         }
         Ok(true)
     }
+}
+
+/// The hash of a file that has this stamp before it is read and after.
+fn hash_of(source: &LocalDirectory, path: &str, stamp: Stamp) -> Option<Sha256> {
+    if stamp.bytes == 0 || stamp.bytes > PIECE_BYTES {
+        return None;
+    }
+    let mut content = vec![0; usize::try_from(stamp.bytes).ok()?];
+    let file = source.open_source(path).ok()?;
+    let read = file.read(0, &mut content).ok()?;
+    (read == content.len() && file.stamp().ok()? == stamp).then(|| Sha256::of(&content))
 }
 
 fn path_in_block(item: &Item) -> &str {

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
+use futures::TryFutureExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -160,10 +161,12 @@ pub async fn copy(store: &Store, request: &CopyRequest, reporter: &dyn Reporter)
             Reading::Everything => Ok(KnownBlocks::default()),
         }
     };
-    let (there, known) = futures::try_join!(store.data(), known)?;
+    let source = Arc::new(LocalDirectory::new(&request.directory));
+    let there = store.data().map_err(CopyError::Store);
+    let (there, known, first) = futures::try_join!(there, known.map_err(CopyError::Store), classes::look(&source))?;
     let copying = Copying {
         store,
-        source: Arc::new(LocalDirectory::new(&request.directory)),
+        source,
         request,
         there: Mutex::new(there),
         throttle: request.bytes_per_second.map(Throttle::new),
@@ -172,7 +175,7 @@ pub async fn copy(store: &Store, request: &CopyRequest, reporter: &dyn Reporter)
         sent_bytes: AtomicU64::new(0),
         known,
     };
-    let mut tree = copying.directory().await?;
+    let mut tree = copying.directory(first).await?;
     problems.append(&mut tree.problems);
     tree.entries.sort_by(|a, b| in_order(&a.path, &b.path));
     without_orphans(&mut tree.entries);

@@ -136,6 +136,24 @@ async fn block_of_other_content_and_the_same_sizes_is_seen_when_all_is_read() {
     assert_eq!(number(&place.copy("").await.with(0), "/copied/sent_bytes"), 70_016, "another meta.json, another block");
 }
 
+#[tokio::test]
+async fn small_files_of_a_known_block_are_compared_by_their_bytes() {
+    let place = Place::new(1);
+    let tombstones = format!("{}/tombstones", ULIDS[0]);
+    write(&place.home(), &format!("{}/empty", ULIDS[0]), b"");
+    place.copy("").await.with(0);
+    let before = fs::read(place.home().join(&tombstones)).unwrap();
+    let other: Vec<u8> = before.iter().map(u8::to_ascii_uppercase).collect();
+    write(&place.home(), &tombstones, &other);
+    let copied = place.copy("").await.with(0);
+    assert_eq!(number(&copied, "/copied/sent_bytes"), other.len() as u64, "other tombstones of the same size");
+    assert_eq!(number(&copied, "/copied/taken_over_bytes"), CHUNKS as u64 + 70_000, "{copied:#?}");
+    fs::remove_file(place.piece(&format!("prometheus-db/{tombstones}"), 0).await).unwrap();
+    assert_eq!(number(&place.copy("").await.with(0), "/copied/sent_bytes"), other.len() as u64, "gone from the store");
+    place.extract("back", "").await.with(0);
+    assert_eq!(differences(&place.volume(), &place.path("back")), [""; 0]);
+}
+
 /// Waits until something holds.
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
