@@ -1,6 +1,13 @@
 //! Names in a Prometheus data directory, as far as a copy has to know them: THE table of what is not copied, and what
 //! belongs together when a part of it is damaged. Facts: prometheus `tsdb/db.go`, `tsdb/wlog`, `tsdb/tsdbutil`.
 
+/// The flag that tells Prometheus where its data is (prometheus `cmd/prometheus/main.go`).
+pub const TSDB_FLAG: &str = "storage.tsdb.path";
+/// The same for an agent.
+pub const AGENT_FLAG: &str = "storage.agent.path";
+/// The same for Thanos Ruler (thanos `cmd/thanos/rule.go`).
+pub const RULER_FLAG: &str = "data-dir";
+
 /// Where in a data directory a name stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {

@@ -5,9 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::container::Arguments;
-
-/// Flags that say where Prometheus, its agent and Thanos Ruler keep their data.
-const DATA_FLAGS: &[&str] = &["storage.tsdb.path", "storage.agent.path", "data-dir"];
+use crate::data_directory::{AGENT_FLAG, RULER_FLAG, TSDB_FLAG};
 
 /// The container, as it stands in the pod's JSON.
 pub fn container_that_mounts<'a>(pod: &'a Value, claim: &str) -> Option<&'a Value> {
@@ -33,7 +31,7 @@ pub fn keeps_data_on_another_claim(pod: &str, claim: &str) -> bool {
 fn data_volume(container: &Value) -> Option<&str> {
     let words = ["/command", "/args"].into_iter().flat_map(|part| items(container, part)).filter_map(Value::as_str);
     let arguments = Arguments::new(words);
-    let path = Path::new(DATA_FLAGS.iter().find_map(|flag| arguments.value(flag))?);
+    let path = Path::new([TSDB_FLAG, AGENT_FLAG, RULER_FLAG].iter().find_map(|flag| arguments.value(flag))?);
     let mounts = items(container, "/volumeMounts").filter_map(|mount| Some((mount["mountPath"].as_str()?, mount)));
     let (_, mount) = mounts.filter(|(at, _)| path.starts_with(at)).max_by_key(|(at, _)| at.len())?;
     mount["name"].as_str()

@@ -5,12 +5,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{DiscoverError, Found, Lister};
+use crate::data_directory::{AGENT_FLAG, TSDB_FLAG};
 use crate::model::{ObjectKey, Operator};
 use crate::operator_scope::{self, OperatorScope};
 use crate::plain::{self, PlainPrometheus, WORKLOADS};
 
 /// No workload without one of these can be what is looked for: the others of a large cluster need not be parsed.
-const TELLING: &[&str] = &["prometheus", "--storage.tsdb.path", "--storage.agent.path"];
+const TELLING: &[&str] = &["prometheus", TSDB_FLAG, AGENT_FLAG];
 
 /// An operator and whose business it is.
 pub(super) struct RunningOperator {

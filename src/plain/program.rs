@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::pod::{Container, absolute};
 use crate::container::image_name;
+use crate::data_directory::{AGENT_FLAG, TSDB_FLAG};
 
 /// Where the image starts the program, when the container does not say.
 const WORKING_DIRECTORY: &str = "/prometheus";
@@ -32,7 +33,7 @@ impl Program {
         let arguments = container.arguments();
         let named = image_name(&container.image) == "prometheus";
         let configured = arguments.has("config.file");
-        let stores = arguments.has("storage.tsdb.path") || arguments.has("storage.agent.path");
+        let stores = arguments.has(TSDB_FLAG) || arguments.has(AGENT_FLAG);
         // Without any argument the image brings its own, which name both files.
         let bare = named && arguments.is_empty();
         if !(configured && stores || named && (configured || stores) || bare) {
@@ -41,9 +42,9 @@ impl Program {
         let agent = arguments.is_on("agent")
             || arguments.values("enable-feature").flat_map(|features| features.split(',')).any(|name| name == "agent");
         let (flag, default_storage) = match (bare, agent) {
-            (true, _) => ("storage.tsdb.path", WORKING_DIRECTORY),
-            (_, true) => ("storage.agent.path", "data-agent/"),
-            (_, false) => ("storage.tsdb.path", "data/"),
+            (true, _) => (TSDB_FLAG, WORKING_DIRECTORY),
+            (_, true) => (AGENT_FLAG, "data-agent/"),
+            (_, false) => (TSDB_FLAG, "data/"),
         };
         let default_config = if bare { "/etc/prometheus/prometheus.yml" } else { "prometheus.yml" };
         let directory = container.working_dir.as_deref().unwrap_or(WORKING_DIRECTORY);

@@ -12,7 +12,7 @@ async fn prometheus_without_an_operator_is_found_beside_every_family_of_sidecars
     let set = shape.instance("StatefulSet set/prometheus");
     assert_eq!((set.port, set.route_prefix.as_str()), (9099, "/metrics"));
     let edge = shape.instance("DaemonSet nodes/edge");
-    assert_eq!(edge.volatile.as_deref(), Some("the node's directory /var/lib/prometheus"));
+    assert_eq!(edge.volatile.as_deref(), Some("the node's directory /var/lib/metrics"));
     assert_eq!(shape.instance("Deployment rules/prometheus").volatile.as_deref(), Some("emptyDir"));
     for object in ["ConfigMap apps/shop-rules", "Secret apps/secret-rules"] {
         assert!(shape.reason(object).unwrap().contains("prometheus_rules=1"), "{object}");
