@@ -117,7 +117,8 @@ prepare_data() {
   for program in rclone restic; do
     command -v $program >/dev/null || { say "installing $program"; apt-get install -qq -y $program >&2; }
   done
-  TOOLS=(promsafe rclone)
+  TOOLS=(promsafe)
+  if wanted rclone; then TOOLS+=(rclone); fi
   if wanted restic || wanted deduplicator; then TOOLS+=(restic); fi
   if wanted deduplicator; then
     find_rustic
@@ -172,7 +173,7 @@ TOML
 # The bytes in the server under a prefix.
 stored_bytes() { du -sb --apparent-size "$WORK/s3/bucket/$1" | cut -f1; }
 
-# Whether a figure is asked for whose name holds this. Deduplicators take most of the time, and run only for their own.
+# Whether a figure is asked for whose name holds this. What others do takes most of the time, and is done for their own alone.
 wanted() { [[ -z $ONLY || $ONLY == *$1* ]]; }
 
 # The quicker of two deduplicators, of which there may be one alone, in milliseconds.
@@ -233,9 +234,11 @@ first_copy() {
   if [[ $1 == promsafe ]]; then record copy-peak-memory "$PEAK_KIB * 1024 / 1000000" 1; fi
 }
 
+# What the first copy wrote is on disk before: else its writing is measured once more.
 next_copy() {
   local before new
   before=$(stored_bytes "$1")
+  sync
   "copy_$1"
   note "$1" next
   [[ $1 == promsafe ]] || return 0
@@ -244,6 +247,7 @@ next_copy() {
 }
 
 bring_back() {
+  wanted extract || wanted stored || return 0
   rm -rf "$WORK/back"
   mkdir -p "$WORK/back"
   "extract_$1"
@@ -291,7 +295,8 @@ measure_data() {
 record_round() {
   local work
   for work in copy extract; do
-    record $work-vs-rclone "${TOOK[promsafe-$work]} / ${TOOK[rclone-$work]}" 2
+    [[ -n ${TOOK[promsafe-$work]:-} ]] || continue
+    ! wanted rclone || record $work-vs-rclone "${TOOK[promsafe-$work]} / ${TOOK[rclone-$work]}" 2
     wanted deduplicator || continue
     record $work-vs-deduplicator "$(quickest "${TOOK[restic-$work]}" "${TOOK[rustic-$work]:-}") / ${TOOK[promsafe-$work]}" 2
   done
