@@ -32,12 +32,14 @@ pub const LOCKS: &str = "locks/";
 /// What the lists of pieces that are to be removed begin with.
 pub const MARKS: &str = "marks/";
 
-/// How a time stands in the name of a mark.
-const MARK_TIME: &str = "%Y%m%dT%H%M%SZ";
+/// What the names of probes begin with.
+pub const PROBES: &str = "probes/";
+
+/// How a time stands in the name of a mark or probe.
+const NAME_TIME: &str = "%Y%m%dT%H%M%SZ";
 /// What the names of marks end with.
 const MARK_END: &str = ".jsonl";
 
-const PROBES: &str = "probes/";
 const CLUSTER: &str = "cluster";
 const NAMESPACES: &str = "namespaces";
 const CORE: &str = "core";
@@ -133,19 +135,29 @@ pub fn parse_sign_path(path: &str) -> Option<StoreSign> {
 
 /// `marks/<time>-<sha256>.jsonl`: what nothing referred to at that time; named by the SHA-256 of its bytes.
 pub fn mark_path(at: Timestamp, sha256: &Sha256) -> String {
-    format!("{MARKS}{}-{sha256}{MARK_END}", at.strftime(MARK_TIME))
+    format!("{MARKS}{}-{sha256}{MARK_END}", at.strftime(NAME_TIME))
 }
 
 /// The time and the hash of the mark a path in the store stands for; `None` for strangers.
 pub fn parse_mark_path(path: &str) -> Option<(Timestamp, Sha256)> {
     let (time, sha256) = path.strip_prefix(MARKS)?.strip_suffix(MARK_END)?.split_once('-')?;
-    let time = jiff::civil::DateTime::strptime(MARK_TIME, time).ok()?;
-    Some((time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(), sha256.parse().ok()?))
+    Some((time_in_name(time)?, sha256.parse().ok()?))
 }
 
-/// `probes/<unique>`: a file that is written only to see whether the store takes it, and deleted at once.
-pub fn probe_path(unique: &str) -> String {
-    format!("{PROBES}{unique}")
+/// `probes/<time>-<unique>`: a file that is written only to see whether the store takes it, and deleted at once; one of
+/// long ago was left by a run that was killed meanwhile.
+pub fn probe_path(at: Timestamp, unique: &str) -> String {
+    format!("{PROBES}{}-{unique}", at.strftime(NAME_TIME))
+}
+
+/// When the probe was written that a path in the store stands for; `None` for strangers.
+pub fn parse_probe_path(path: &str) -> Option<Timestamp> {
+    time_in_name(path.strip_prefix(PROBES)?.split_once('-')?.0)
+}
+
+fn time_in_name(time: &str) -> Option<Timestamp> {
+    let time = jiff::civil::DateTime::strptime(NAME_TIME, time).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
 /// The backup a path belongs to and the file's name inside it; `None` for strangers.

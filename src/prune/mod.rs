@@ -62,6 +62,8 @@ pub struct Pruned {
     pub removed_backups: Vec<BackupId>,
     /// Marks removed, because nothing of what they list is left.
     pub removed_marks: u64,
+    /// Probes removed, which runs that were killed left.
+    pub removed_probes: u64,
     /// What could not be done.
     pub problems: Vec<Problem>,
 }
@@ -90,7 +92,8 @@ pub async fn look(store: &Store, grace: Duration, reporter: &dyn Reporter) -> Re
             hint: "promsafe verify --all --level list names them".to_owned(),
         });
     }
-    let found = Found { total, unreferenced: data, unfinished: listing.unfinished, marks };
+    let (unfinished, probes) = (listing.unfinished, store.probes().await?);
+    let found = Found { total, unreferenced: data, unfinished, marks, probes };
     Ok(plan(found, grace, store.time(), problems))
 }
 
@@ -199,6 +202,12 @@ pub async fn execute(
             // Completed since it was looked at.
             Ok(false) => {}
             Err(error) => pruned.problem(format!("unfinished backup {id}"), &error),
+        }
+    }
+    for probe in &plan.probes {
+        match store.delete_probe(probe).await {
+            Ok(()) => pruned.removed_probes += 1,
+            Err(error) => pruned.problem(probe.clone(), &error),
         }
     }
     // A mark whose objects could not be removed is still needed.

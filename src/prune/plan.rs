@@ -55,6 +55,8 @@ pub struct Found {
     pub unfinished: Vec<BackupId>,
     /// Marks, oldest first.
     pub marks: Vec<MarkFound>,
+    /// Probes, and when they were written.
+    pub probes: Vec<(String, Timestamp)>,
 }
 
 /// What a run will do; `--plan` prints it.
@@ -84,13 +86,15 @@ pub struct PrunePlan {
     pub empty_marks: Vec<MarkName>,
     /// Marks all of whose objects are to be removed: removed after these.
     pub due_marks: Vec<MarkName>,
+    /// Probes to be removed, because runs that were killed left them: they are older than the grace time.
+    pub probes: Vec<String>,
     /// What could not be read and does not keep anything from being removed.
     pub problems: Vec<Problem>,
 }
 
 /// Decides. What is in a mark of the grace time's age and still not referred to is removed; what is in no mark is marked.
 pub fn plan(found: Found, grace: Duration, time: StoreTime, problems: Vec<Problem>) -> PrunePlan {
-    let Found { total, mut unreferenced, unfinished, marks } = found;
+    let Found { total, mut unreferenced, unfinished, marks, probes } = found;
     let all = Total::of(unreferenced.values());
     let mut plan = PrunePlan {
         time,
@@ -105,6 +109,7 @@ pub fn plan(found: Found, grace: Duration, time: StoreTime, problems: Vec<Proble
         next_at: None,
         empty_marks: Vec::new(),
         due_marks: Vec::new(),
+        probes: probes.into_iter().filter(|(_, at)| is_due(*at, grace, time.now)).map(|(path, _)| path).collect(),
         problems,
     };
     let mut unfinished: HashSet<BackupId> = unfinished.into_iter().collect();
@@ -136,7 +141,7 @@ pub fn plan(found: Found, grace: Duration, time: StoreTime, problems: Vec<Proble
     plan
 }
 
-/// Whether something marked at this time is marked for long enough. A mark of the future is not.
+/// Whether something marked or written at this time was for long enough. What is of the future was not.
 fn is_due(at: Timestamp, grace: Duration, now: Timestamp) -> bool {
     Duration::try_from(now.duration_since(at)).is_ok_and(|age| age >= grace)
 }
@@ -163,7 +168,9 @@ mod tests {
     fn decide(unreferenced: &[&str], unfinished: &[BackupId], marks: Vec<MarkFound>) -> PrunePlan {
         let unreferenced: HashMap<_, _> = unreferenced.iter().map(|name| (sha256(name), 10)).collect();
         let total = Total { objects: 10, bytes: 100 };
-        let found = Found { total, unreferenced, unfinished: unfinished.to_vec(), marks };
+        let probes = ["11:00:00", "11:00:01", "13:00:00"];
+        let probes = probes.map(|at| (at.to_owned(), format!("2026-11-21T{at}Z").parse().unwrap())).to_vec();
+        let found = Found { total, unreferenced, unfinished: unfinished.to_vec(), marks, probes };
         let time = StoreTime { now: "2026-11-21T12:00:00Z".parse().unwrap(), clock: StoreClock::Server };
         plan(found, Duration::from_hours(1), time, Vec::new())
     }
@@ -184,6 +191,7 @@ mod tests {
         assert_eq!(plan.remove_backups, [id(1)]);
         assert_eq!(plan.mark, [(sha256("b"), 10)]);
         assert_eq!((plan.due_marks, plan.empty_marks), (vec![old.name], vec![]));
+        assert_eq!(plan.probes, ["11:00:00"]);
     }
 
     #[test]

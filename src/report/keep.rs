@@ -62,6 +62,9 @@ pub(super) fn plan_text(plan: &PrunePlan, store: &str) -> String {
     if !plan.remove_backups.is_empty() {
         rows.push(format!("WOULD REMOVE  unfinished backups {}", ids(&plan.remove_backups)));
     }
+    if !plan.probes.is_empty() {
+        rows.push(format!("WOULD REMOVE  {} probes that killed runs left", plan.probes.len()));
+    }
     rows.push(format!("WOULD MARK    {}", told(&sizes(&plan.mark))));
     if !plan.mark_backups.is_empty() {
         rows.push(format!("WOULD MARK    unfinished backups {}", ids(&plan.mark_backups)));
@@ -77,6 +80,9 @@ pub(super) fn pruned_text(plan: &PrunePlan, done: &Pruned, took_over: Option<&st
     rows.push(format!("REMOVED    {}, from {store}", told(&done.removed)));
     if !done.removed_backups.is_empty() {
         rows.push(format!("REMOVED    unfinished backups {}", ids(&done.removed_backups)));
+    }
+    if done.removed_probes > 0 {
+        rows.push(format!("REMOVED    {} probes that killed runs left", done.removed_probes));
     }
     let later = if plan.mark.is_empty() { "" } else { "; a later prune removes what is still not referred to then" };
     rows.push(format!("MARKED     {}{later}", told(&sizes(&plan.mark))));
@@ -94,6 +100,7 @@ pub(super) fn plan_value(plan: &PrunePlan, store: &str) -> Value {
         "store": store,
         "remove": sizes(&plan.remove),
         "remove_backups": plan.remove_backups,
+        "remove_probes": plan.probes.len(),
         "mark": sizes(&plan.mark),
         "mark_backups": plan.mark_backups,
         "waiting": plan.waiting,
@@ -114,6 +121,7 @@ pub(super) fn pruned_value(plan: &PrunePlan, done: &Pruned, took_over: Option<&s
         "removed": done.removed,
         "removed_backups": done.removed_backups,
         "removed_marks": done.removed_marks,
+        "removed_probes": done.removed_probes,
         "marked": sizes(&plan.mark),
         "marked_backups": plan.mark_backups,
         "waiting": plan.waiting,

@@ -49,7 +49,7 @@ fn every_path_is_documented() {
     let paths = [
         documented(&layout::record_path(&id), id.as_str()),
         documented(&layout::file_path(&id, layout::BUNDLE).unwrap(), id.as_str()),
-        layout::probe_path("<unique>"),
+        layout::probe_path("2026-11-21T09:00:00Z".parse().unwrap(), "<unique>").replace("20261121T090000Z", "<time>"),
         layout::STORE.to_owned(),
         layout::data_path(&Sha256::of(b"abc"))
             .replace("/ba/", "/<aa>/")

@@ -30,6 +30,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use jiff::Timestamp;
+
 #[doc(hidden)]
 pub use backend::{Backend, Part};
 pub use backup::{Draft, SealedBackup};
@@ -182,7 +184,7 @@ impl Store {
     /// # Errors
     /// What a backup would meet: bucket, credentials, permissions, network.
     pub async fn check_writable(&self) -> Result<CreateOnly, StoreError> {
-        let key = layout::probe_path(&unique());
+        let key = layout::probe_path(Timestamp::now(), &unique());
         self.backend.put_new(&key, b"promsafe was here".to_vec()).await?;
         let probed = self.probe(&key).await;
         // Deleted whatever the probe gave; the earlier error tells more.
@@ -190,6 +192,23 @@ impl Store {
         let create_only = probed?;
         deleted?;
         Ok(create_only)
+    }
+
+    /// Probes in the store, by their paths, and when they were written by the clocks of their runs.
+    ///
+    /// # Errors
+    /// When the store cannot be listed.
+    pub async fn probes(&self) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let listed = self.backend.list(layout::PROBES).await?;
+        Ok(listed.into_iter().filter_map(|path| layout::parse_probe_path(&path).map(|at| (path, at))).collect())
+    }
+
+    /// Removes a probe by its path; it is no error if there is none.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn delete_probe(&self, path: &str) -> Result<(), StoreError> {
+        self.backend.delete(path).await
     }
 
     async fn probe(&self, key: &str) -> Result<CreateOnly, StoreError> {

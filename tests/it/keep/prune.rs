@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::backups::{data, files, id, put_backup, put_copy, store_in};
@@ -33,7 +34,13 @@ async fn unreferenced_data_goes(promsafe: &Promsafe, store: &promsafe::store::St
     assert_eq!(number(&marked, "/referenced/objects"), 5);
     assert_eq!(data(store).await, both);
 
+    let probe = format!("probes/{}-a", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
+    for path in ["probes/20260101T000000Z-left", "probes/strange", &probe] {
+        store.backend().put_new(path, b"promsafe was here".to_vec()).await.unwrap();
+    }
     let waits = promsafe.run("prune --grace 1h").await.with(0);
+    assert_eq!(store.backend().list("probes/").await.unwrap(), [probe.as_str(), "probes/strange"]);
+    let waits = waits.says(&["REMOVED    1 probes that killed runs left"]);
     waits.says(&["REMOVED    0 objects", "MARKED     0 objects", "WAITING    5 objects", "the first may go at"]);
     let plan = promsafe.run("prune --grace 0s --dry-run -o json").await.with(0).json();
     assert_eq!((number(&plan, "/remove/objects"), number(&plan, "/mark/objects")), (5, 0));
