@@ -32,8 +32,14 @@ pub const LOCKS: &str = "locks/";
 /// What the lists of pieces that are to be removed begin with.
 pub const MARKS: &str = "marks/";
 
+/// What the names of files in a directory begin with before they are whole.
+pub const UNFINISHED: &str = ".unfinished-";
+
 /// What the names of probes begin with.
 pub const PROBES: &str = "probes/";
+
+/// What the paths of all files of a store begin with; a slash ends a directory.
+pub const PLACES: [&str; 6] = [BACKUPS, DATA, LOCKS, MARKS, PROBES, UNFINISHED];
 
 /// How a time stands in the name of a mark or probe.
 const NAME_TIME: &str = "%Y%m%dT%H%M%SZ";

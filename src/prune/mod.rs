@@ -62,8 +62,8 @@ pub struct Pruned {
     pub removed_backups: Vec<BackupId>,
     /// Marks removed, because nothing of what they list is left.
     pub removed_marks: u64,
-    /// Probes removed, which runs that were killed left.
-    pub removed_probes: u64,
+    /// What killed runs had left and was removed.
+    pub removed_leftovers: Total,
     /// What could not be done.
     pub problems: Vec<Problem>,
 }
@@ -92,8 +92,8 @@ pub async fn look(store: &Store, grace: Duration, reporter: &dyn Reporter) -> Re
             hint: "promsafe verify --all --level list names them".to_owned(),
         });
     }
-    let (unfinished, probes) = (listing.unfinished, store.probes().await?);
-    let found = Found { total, unreferenced: data, unfinished, marks, probes };
+    let (unfinished, leftovers) = (listing.unfinished, store.leftovers().await?);
+    let found = Found { total, unreferenced: data, unfinished, marks, leftovers };
     Ok(plan(found, grace, store.time(), problems))
 }
 
@@ -204,10 +204,10 @@ pub async fn execute(
             Err(error) => pruned.problem(format!("unfinished backup {id}"), &error),
         }
     }
-    for probe in &plan.probes {
-        match store.delete_probe(probe).await {
-            Ok(()) => pruned.removed_probes += 1,
-            Err(error) => pruned.problem(probe.clone(), &error),
+    for leftover in &plan.leftovers {
+        match store.remove_leftover(leftover).await {
+            Ok(()) => pruned.removed_leftovers.add(leftover.bytes),
+            Err(error) => pruned.problem(leftover.path.clone(), &error),
         }
     }
     // A mark whose objects could not be removed is still needed.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::marks::Mark;
 use crate::model::{BackupId, Problem, Sha256};
-use crate::store::{MarkName, StoreTime};
+use crate::store::{Leftover, MarkName, StoreTime};
 
 /// So many objects of so many bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -55,8 +55,8 @@ pub struct Found {
     pub unfinished: Vec<BackupId>,
     /// Marks, oldest first.
     pub marks: Vec<MarkFound>,
-    /// Probes, and when they were written.
-    pub probes: Vec<(String, Timestamp)>,
+    /// What killed runs left, or others are just using.
+    pub leftovers: Vec<Leftover>,
 }
 
 /// What a run will do; `--plan` prints it.
@@ -86,15 +86,15 @@ pub struct PrunePlan {
     pub empty_marks: Vec<MarkName>,
     /// Marks all of whose objects are to be removed: removed after these.
     pub due_marks: Vec<MarkName>,
-    /// Probes to be removed, because runs that were killed left them: they are older than the grace time.
-    pub probes: Vec<String>,
+    /// What killed runs left and is to be removed: it is older than the grace time.
+    pub leftovers: Vec<Leftover>,
     /// What could not be read and does not keep anything from being removed.
     pub problems: Vec<Problem>,
 }
 
 /// Decides. What is in a mark of the grace time's age and still not referred to is removed; what is in no mark is marked.
 pub fn plan(found: Found, grace: Duration, time: StoreTime, problems: Vec<Problem>) -> PrunePlan {
-    let Found { total, mut unreferenced, unfinished, marks, probes } = found;
+    let Found { total, mut unreferenced, unfinished, marks, leftovers } = found;
     let all = Total::of(unreferenced.values());
     let mut plan = PrunePlan {
         time,
@@ -109,7 +109,7 @@ pub fn plan(found: Found, grace: Duration, time: StoreTime, problems: Vec<Proble
         next_at: None,
         empty_marks: Vec::new(),
         due_marks: Vec::new(),
-        probes: probes.into_iter().filter(|(_, at)| is_due(*at, grace, time.now)).map(|(path, _)| path).collect(),
+        leftovers: leftovers.into_iter().filter(|leftover| is_due(leftover.at, grace, time.now)).collect(),
         problems,
     };
     let mut unfinished: HashSet<BackupId> = unfinished.into_iter().collect();
@@ -168,9 +168,9 @@ mod tests {
     fn decide(unreferenced: &[&str], unfinished: &[BackupId], marks: Vec<MarkFound>) -> PrunePlan {
         let unreferenced: HashMap<_, _> = unreferenced.iter().map(|name| (sha256(name), 10)).collect();
         let total = Total { objects: 10, bytes: 100 };
-        let probes = ["11:00:00", "11:00:01", "13:00:00"];
-        let probes = probes.map(|at| (at.to_owned(), format!("2026-11-21T{at}Z").parse().unwrap())).to_vec();
-        let found = Found { total, unreferenced, unfinished: unfinished.to_vec(), marks, probes };
+        let leftover = |at: &str| Leftover { path: at.to_owned(), bytes: 1, at: at.parse().unwrap() };
+        let leftovers = ["2026-11-21T11:00:00Z", "2026-11-21T11:00:01Z", "2026-11-21T13:00:00Z"].map(leftover).to_vec();
+        let found = Found { total, unreferenced, unfinished: unfinished.to_vec(), marks, leftovers };
         let time = StoreTime { now: "2026-11-21T12:00:00Z".parse().unwrap(), clock: StoreClock::Server };
         plan(found, Duration::from_hours(1), time, Vec::new())
     }
@@ -191,7 +191,8 @@ mod tests {
         assert_eq!(plan.remove_backups, [id(1)]);
         assert_eq!(plan.mark, [(sha256("b"), 10)]);
         assert_eq!((plan.due_marks, plan.empty_marks), (vec![old.name], vec![]));
-        assert_eq!(plan.probes, ["11:00:00"]);
+        let leftovers: Vec<_> = plan.leftovers.iter().map(|leftover| leftover.path.as_str()).collect();
+        assert_eq!(leftovers, ["2026-11-21T11:00:00Z"]);
     }
 
     #[test]

@@ -24,6 +24,10 @@ fn sizes(objects: &[(Sha256, u64)]) -> Total {
     Total::of(objects.iter().map(|(_, bytes)| bytes))
 }
 
+fn leftovers(plan: &PrunePlan) -> Total {
+    Total::of(plan.leftovers.iter().map(|leftover| &leftover.bytes))
+}
+
 fn clock_of(plan: &PrunePlan) -> &'static str {
     match plan.time.clock {
         StoreClock::Server => "the server's clock",
@@ -62,8 +66,8 @@ pub(super) fn plan_text(plan: &PrunePlan, store: &str) -> String {
     if !plan.remove_backups.is_empty() {
         rows.push(format!("WOULD REMOVE  unfinished backups {}", ids(&plan.remove_backups)));
     }
-    if !plan.probes.is_empty() {
-        rows.push(format!("WOULD REMOVE  {} probes that killed runs left", plan.probes.len()));
+    if !plan.leftovers.is_empty() {
+        rows.push(format!("WOULD REMOVE  {} that killed runs left", told(&leftovers(plan))));
     }
     rows.push(format!("WOULD MARK    {}", told(&sizes(&plan.mark))));
     if !plan.mark_backups.is_empty() {
@@ -81,8 +85,8 @@ pub(super) fn pruned_text(plan: &PrunePlan, done: &Pruned, took_over: Option<&st
     if !done.removed_backups.is_empty() {
         rows.push(format!("REMOVED    unfinished backups {}", ids(&done.removed_backups)));
     }
-    if done.removed_probes > 0 {
-        rows.push(format!("REMOVED    {} probes that killed runs left", done.removed_probes));
+    if done.removed_leftovers.objects > 0 {
+        rows.push(format!("REMOVED    {} that killed runs left", told(&done.removed_leftovers)));
     }
     let later = if plan.mark.is_empty() { "" } else { "; a later prune removes what is still not referred to then" };
     rows.push(format!("MARKED     {}{later}", told(&sizes(&plan.mark))));
@@ -100,7 +104,7 @@ pub(super) fn plan_value(plan: &PrunePlan, store: &str) -> Value {
         "store": store,
         "remove": sizes(&plan.remove),
         "remove_backups": plan.remove_backups,
-        "remove_probes": plan.probes.len(),
+        "remove_leftovers": leftovers(plan),
         "mark": sizes(&plan.mark),
         "mark_backups": plan.mark_backups,
         "waiting": plan.waiting,
@@ -121,7 +125,7 @@ pub(super) fn pruned_value(plan: &PrunePlan, done: &Pruned, took_over: Option<&s
         "removed": done.removed,
         "removed_backups": done.removed_backups,
         "removed_marks": done.removed_marks,
-        "removed_probes": done.removed_probes,
+        "removed_leftovers": done.removed_leftovers,
         "marked": sizes(&plan.mark),
         "marked_backups": plan.mark_backups,
         "waiting": plan.waiting,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use super::{Remote, StoreAccess, StoreError};
+use super::{Leftover, Remote, StoreAccess, StoreError};
 use crate::model::Sha256;
 
 /// An object as it comes in.
@@ -64,6 +64,18 @@ pub trait Backend: Send + Sync {
     /// The keys of [`Backend::sizes`].
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
         Box::pin(async move { Ok(self.sizes(prefix).await?.into_iter().map(|(key, _)| key).collect()) })
+    }
+
+    /// Writes whose keys begin with this text that were begun and not ended, or not yet. A server shows none.
+    fn unfinished<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Leftover>, StoreError>> {
+        let _ = prefix;
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Removes one of [`Backend::unfinished`]. It is no error if it is gone.
+    fn remove_unfinished<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        let _ = path;
+        Box::pin(async { Ok(()) })
     }
 
     /// Removes an object. It is no error if there is none.

@@ -11,12 +11,10 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use super::StoreError;
 use super::backend::{Backend, Part, is_key};
+use super::{Leftover, StoreError};
+use crate::layout::UNFINISHED;
 use crate::model::Sha256;
-
-/// What the names of unfinished files begin with.
-const UNFINISHED: &str = ".unfinished-";
 
 /// Bytes of a file that are handed on at once.
 const PART_BYTES: usize = 256 << 10;
@@ -96,6 +94,21 @@ impl Backend for Local {
         Box::pin(self.blocking("list", prefix, sizes))
     }
 
+    fn unfinished<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Leftover>, StoreError>> {
+        Box::pin(self.blocking("list", prefix, unfinished))
+    }
+
+    fn remove_unfinished<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        let remove = |root: &Path, path: &str| {
+            if is_key(path) && is_hidden(path) {
+                absent_is_none(remove(root, &root.join(path))).map(drop)
+            } else {
+                Err(ErrorKind::InvalidFilename.into())
+            }
+        };
+        Box::pin(self.blocking("delete", path, remove))
+    }
+
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.blocking("delete", key, |root, key| absent_is_none(delete(root, key)).map(drop)))
     }
@@ -103,8 +116,11 @@ impl Backend for Local {
 
 /// Where a key's bytes are. A key that would leave the root is an error.
 fn path_of(root: &Path, key: &str) -> io::Result<PathBuf> {
-    let hidden = key.rsplit('/').next().is_some_and(|name| name.starts_with(UNFINISHED));
-    if is_key(key) && !hidden { Ok(root.join(key)) } else { Err(ErrorKind::InvalidFilename.into()) }
+    if is_key(key) && !is_hidden(key) { Ok(root.join(key)) } else { Err(ErrorKind::InvalidFilename.into()) }
+}
+
+fn is_hidden(key: &str) -> bool {
+    key.rsplit('/').next().is_some_and(|name| name.starts_with(UNFINISHED))
 }
 
 fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
@@ -161,6 +177,26 @@ fn read_range(path: &Path, range: Range<u64>) -> io::Result<Vec<u8>> {
 }
 
 fn sizes(root: &Path, prefix: &str) -> io::Result<Vec<(String, u64)>> {
+    files(root, prefix, |key, metadata| Ok(path_of(root, key).is_ok().then_some(metadata.len())))
+}
+
+fn unfinished(root: &Path, prefix: &str) -> io::Result<Vec<Leftover>> {
+    let written = |path: &str, metadata: &fs::Metadata| {
+        if !is_hidden(path) {
+            return Ok(None);
+        }
+        Ok(Some((metadata.len(), metadata.modified()?.try_into().map_err(io::Error::other)?)))
+    };
+    let found = files(root, prefix, written)?.into_iter();
+    Ok(found.map(|(path, (bytes, at))| Leftover { path, bytes, at }).collect())
+}
+
+/// The files whose paths begin with this text, sorted, with what is wanted of each; without those of which nothing is.
+fn files<T>(
+    root: &Path,
+    prefix: &str,
+    wanted: impl Fn(&str, &fs::Metadata) -> io::Result<Option<T>>,
+) -> io::Result<Vec<(String, T)>> {
     let inside = prefix.rsplit_once('/').map_or("", |(directory, _)| directory);
     if !inside.is_empty() && !is_key(inside) {
         return Ok(Vec::new());
@@ -177,21 +213,26 @@ fn sizes(root: &Path, prefix: &str) -> io::Result<Vec<(String, u64)>> {
             let leads_on = key.starts_with(prefix) || prefix.starts_with(&format!("{key}/"));
             if kind.is_dir() && leads_on {
                 open.push(key);
-            } else if kind.is_file() && key.starts_with(prefix) && path_of(root, &key).is_ok() {
+            } else if kind.is_file() && key.starts_with(prefix) {
                 // Deleted meanwhile: not there.
                 let Some(metadata) = absent_is_none(entry.metadata())? else { continue };
-                keys.push((key, metadata.len()));
+                if let Some(wanted) = wanted(&key, &metadata)? {
+                    keys.push((key, wanted));
+                }
             }
         }
     }
-    keys.sort();
+    keys.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(keys)
 }
 
 fn delete(root: &Path, key: &str) -> io::Result<()> {
-    let path = path_of(root, key)?;
-    fs::remove_file(&path)?;
-    sync_directory(parent(&path))?;
+    remove(root, &path_of(root, key)?)
+}
+
+fn remove(root: &Path, path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    sync_directory(parent(path))?;
     // Directories are only names: the emptied ones go too, as far as they are below the root and nobody refills them.
     let above = path.ancestors().skip(1).take_while(|directory| *directory != root);
     for directory in above {

@@ -9,6 +9,7 @@ mod envelope;
 mod error;
 #[cfg(test)]
 mod format_doc;
+mod leftovers;
 mod local;
 mod lock;
 mod marks;
@@ -38,6 +39,7 @@ pub use backup::{Draft, SealedBackup};
 pub use check::Fault;
 pub use data::{FetchError, Written};
 pub use error::{Cause, StoreError};
+pub use leftovers::Leftover;
 pub use lock::{StoreLock, StoreLockError, StoreLockRequest};
 pub use marks::{MarkName, StoreClock, StoreTime};
 pub use s3_access::StoreAccess;
@@ -192,23 +194,6 @@ impl Store {
         let create_only = probed?;
         deleted?;
         Ok(create_only)
-    }
-
-    /// Probes in the store, by their paths, and when they were written by the clocks of their runs.
-    ///
-    /// # Errors
-    /// When the store cannot be listed.
-    pub async fn probes(&self) -> Result<Vec<(String, Timestamp)>, StoreError> {
-        let listed = self.backend.list(layout::PROBES).await?;
-        Ok(listed.into_iter().filter_map(|path| layout::parse_probe_path(&path).map(|at| (path, at))).collect())
-    }
-
-    /// Removes a probe by its path; it is no error if there is none.
-    ///
-    /// # Errors
-    /// When the store refuses.
-    pub async fn delete_probe(&self, path: &str) -> Result<(), StoreError> {
-        self.backend.delete(path).await
     }
 
     async fn probe(&self, key: &str) -> Result<CreateOnly, StoreError> {

@@ -1,9 +1,10 @@
 //! `promsafe prune` by the binary: what is marked, what is removed, and when nothing is.
 
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::backups::{data, files, id, put_backup, put_copy, store_in};
 use crate::support::promsafe::Promsafe;
@@ -40,7 +41,7 @@ async fn unreferenced_data_goes(promsafe: &Promsafe, store: &promsafe::store::St
     }
     let waits = promsafe.run("prune --grace 1h").await.with(0);
     assert_eq!(store.backend().list("probes/").await.unwrap(), [probe.as_str(), "probes/strange"]);
-    let waits = waits.says(&["REMOVED    1 probes that killed runs left"]);
+    let waits = waits.says(&["REMOVED    1 objects (17) that killed runs left"]);
     waits.says(&["REMOVED    0 objects", "MARKED     0 objects", "WAITING    5 objects", "the first may go at"]);
     let plan = promsafe.run("prune --grace 0s --dry-run -o json").await.with(0).json();
     assert_eq!((number(&plan, "/remove/objects"), number(&plan, "/mark/objects")), (5, 0));
@@ -170,6 +171,31 @@ async fn debris_of_unfinished_backups_goes_once_it_is_old() {
     promsafe.run("prune --grace 0s").await.with(0).says(&["REMOVED    unfinished backups", &debris]);
     assert_eq!(store.list().await.unwrap().len(), 1);
     assert_eq!(store.backend().list("marks/").await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn unfinished_files_of_killed_runs_go_once_they_are_old() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store_in(root.path()).await;
+    put_backup(&store, &id(1), &files("first")).await;
+    let (old, strangers) = (["data/ab/.unfinished-x", ".unfinished-y"], ["data/ab/.hidden", "notes/.unfinished-z"]);
+    for path in old.iter().chain(&strangers).chain(&["data/ab/.unfinished-new"]) {
+        let file = root.path().join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, [0; 2048]).unwrap();
+        if !path.ends_with("new") {
+            let file = std::fs::File::options().write(true).open(&file).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_hours(2)).unwrap();
+        }
+    }
+    let promsafe = on(root.path());
+    let planned = promsafe.run("prune --grace 1h --plan -o json").await.with(0).json();
+    assert_eq!(planned["remove_leftovers"], json!({"objects": 2, "bytes": 4096}));
+    assert!(old.iter().all(|path| root.path().join(path).exists()), "a plan removes nothing");
+    promsafe.run("prune --grace 1h").await.with(0).says(&["REMOVED    2 objects (4Ki) that killed runs left"]);
+    let exists = |path: &&str| root.path().join(path).exists();
+    assert!(!old.iter().any(exists) && strangers.iter().all(exists) && exists(&"data/ab/.unfinished-new"));
+    promsafe.run("verify --all").await.with(0);
 }
 
 #[tokio::test]

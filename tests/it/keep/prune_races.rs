@@ -114,6 +114,7 @@ async fn stay_whole(store: &Store, promsafe: &Promsafe) {
     for left in ["locks/", "marks/"] {
         assert_eq!(store.backend().list(left).await.unwrap(), [""; 0], "{left}");
     }
+    assert_eq!(store.leftovers().await.unwrap(), []);
     promsafe.run("verify --all").await.with(0).says(&["VERIFIED   2 backups"]);
 }
 
