@@ -10,6 +10,11 @@ use crate::model::{Refusal, TreeEntry, TreeEntryKind};
 /// Refusals that are named; there may be thousands.
 const NAMED: usize = 3;
 
+/// The coarsest times that file systems keep: FAT's.
+const COARSEST_NS: u64 = 2_000_000_000;
+
+const DIFFERS: &str = "it is not as the backup has it, and may be newer";
+
 /// What is there already.
 #[derive(Debug, Default)]
 pub(super) struct There {
@@ -32,7 +37,7 @@ pub(super) fn check(directory: &LocalDirectory, entries: &[TreeEntry]) -> io::Re
         }
         root => drop(root?),
     }
-    let kinds: HashMap<&str, TreeEntryKind> = entries.iter().map(|entry| (entry.path.as_str(), entry.kind)).collect();
+    let wanted: HashMap<&str, &TreeEntry> = entries.iter().map(|entry| (entry.path.as_str(), entry)).collect();
     let mut strangers = Vec::new();
     let mut open = vec![String::new()];
     while let Some(path) = open.pop() {
@@ -45,16 +50,17 @@ pub(super) fn check(directory: &LocalDirectory, entries: &[TreeEntry]) -> io::Re
         );
         for found in looked.entries {
             let name = found.path.rsplit('/').next().unwrap_or_default();
-            match (found.kind, kinds.get(found.path.as_str())) {
+            match (found.kind, wanted.get(found.path.as_str())) {
                 (TreeEntryKind::Directory, _) if found.path == LOST_AND_FOUND => {}
                 (TreeEntryKind::File | TreeEntryKind::Link, None) if name.starts_with(UNFINISHED) => {
                     there.unfinished.push(found.path);
                 }
-                (kind, Some(wanted)) if kind == *wanted => match kind {
-                    TreeEntryKind::Directory => open.push(found.path),
-                    TreeEntryKind::File => drop(there.files.insert(found.path, found.bytes)),
-                    TreeEntryKind::Link => {}
-                },
+                (TreeEntryKind::Directory, Some(wanted)) if wanted.kind == found.kind => open.push(found.path),
+                (TreeEntryKind::File, Some(wanted)) if is_it(&found, wanted) => {
+                    there.files.insert(found.path, found.bytes);
+                }
+                (TreeEntryKind::Link, Some(wanted)) if found.target == wanted.target => {}
+                (kind, Some(wanted)) if kind == wanted.kind => strangers.push((found.path, DIFFERS.to_owned())),
                 (_, Some(_)) => strangers.push((found.path, "it is of another kind in the backup".to_owned())),
                 (_, None) => strangers.push((found.path, "it is not in what is brought back".to_owned())),
             }
@@ -69,6 +75,13 @@ pub(super) fn check(directory: &LocalDirectory, entries: &[TreeEntry]) -> io::Re
         refusals.push(refusal(directory, "", &format!("it holds {more} more that do not belong there")));
     }
     Ok(Err(refusals))
+}
+
+/// Whether a file is what an earlier run wrote: it gets its time before its name. Some file systems keep even seconds alone.
+fn is_it(found: &TreeEntry, wanted: &TreeEntry) -> bool {
+    found.kind == wanted.kind
+        && found.bytes == wanted.bytes
+        && found.modified_ns.abs_diff(wanted.modified_ns) <= COARSEST_NS
 }
 
 fn refusal(directory: &LocalDirectory, path: &str, why: &str) -> Refusal {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use promsafe::model::Sha256;
 use promsafe::store::StoreOptions;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -148,7 +149,7 @@ async fn small_files_of_a_known_block_are_compared_by_their_bytes() {
     let copied = place.copy("").await.with(0);
     assert_eq!(number(&copied, "/copied/sent_bytes"), other.len() as u64, "other tombstones of the same size");
     assert_eq!(number(&copied, "/copied/taken_over_bytes"), CHUNKS as u64 + 70_000, "{copied:#?}");
-    fs::remove_file(place.piece(&format!("prometheus-db/{tombstones}"), 0).await).unwrap();
+    fs::remove_file(place.object(&Sha256::of(&other).to_string())).unwrap();
     assert_eq!(number(&place.copy("").await.with(0), "/copied/sent_bytes"), other.len() as u64, "gone from the store");
     place.extract("back", "").await.with(0);
     assert_eq!(differences(&place.volume(), &place.path("back")), [""; 0]);
@@ -209,7 +210,11 @@ async fn extract_goes_on_where_it_was_interrupted() {
     let nothing = place.extract("back", "").await.with(0);
     assert_eq!(number(&nothing, "/written_bytes"), 0, "{nothing:#?}");
     fs::remove_file(back.join("wal/00000004")).unwrap();
-    write(&back, &format!("{}/index", ULIDS[1]), &noise(1, 70_000));
+    // As a disk may damage it: its time is that of the backup.
+    let index = back.join(ULIDS[1]).join("index");
+    let written = fs::metadata(&index).unwrap().modified().unwrap();
+    fs::write(&index, noise(1, 70_000)).unwrap();
+    fs::File::options().write(true).open(&index).unwrap().set_modified(written).unwrap();
     write(&back, "wal/.promsafe-unfinished-0123456789abcdef", b"half");
     let again = place.extract("back", "").await.with(0);
     assert_eq!(number(&again, "/written_bytes"), 370_000, "{again:#?}");
@@ -328,6 +333,8 @@ async fn what_cannot_be_copied_is_named_and_the_rest_copied() {
     for words in ["pipe", "it is a named pipe", "socket", "it is a socket", r"caf\\xe9", "its name is not UTF-8"] {
         assert!(problems.contains(words), "{words} in {problems}");
     }
+    let shown = place.promsafe.run("show latest").await.with(0);
+    shown.says(&["LACKS      in the copy of", "pipe: it is a named pipe", "socket: it is a socket"]);
     for name in ["pipe", "socket"] {
         fs::remove_file(volume.join(name)).unwrap();
     }
@@ -359,6 +366,35 @@ async fn nothing_is_written_where_other_things_are() {
     assert_eq!((count_files(&elsewhere), count_files(&place.path("full"))), (0, 1));
     fs::create_dir_all(place.path("fresh/lost+found")).unwrap();
     place.extract("fresh", "").await.with(0);
+}
+
+#[tokio::test]
+async fn directory_that_went_on_since_the_copy_is_not_overwritten() {
+    let place = Place::new(1);
+    place.copy("").await.with(0);
+    let volume = place.volume();
+    fs::remove_dir_all(volume.join("lost+found")).unwrap();
+    let home = place.home();
+    for left in ["lock", "queries.active", "01JD0BZ8AVD1KZ3A7ERYFSE0X9.tmp-for-creation", "wal/00000006.repair"] {
+        let left = home.join(left);
+        if left.is_dir() { fs::remove_dir_all(left).unwrap() } else { fs::remove_file(left).unwrap() }
+    }
+    let command = format!("extract latest --to {}", volume.display());
+    place.promsafe.run(&command).await.with(0).says(&["(0 written"]);
+    // Longer, or as long as before and written later.
+    let segment = home.join("wal/00000005");
+    let (before, written) = (fs::read(&segment).unwrap(), fs::metadata(&segment).unwrap().modified().unwrap());
+    for (content, after) in [(noise(5, 300_400), 0), (noise(50, 300_000), 3), (noise(5, 10), 0)] {
+        fs::write(&segment, &content).unwrap();
+        let file = fs::File::options().write(true).open(&segment).unwrap();
+        file.set_modified(written + Duration::from_secs(after)).unwrap();
+        let refused = place.promsafe.run(&command).await;
+        refused.failed(4, &["REFUSED", "wal/00000005 it is not as the backup has it, and may be newer"]);
+        assert!(fs::read(&segment).unwrap() == content, "nothing was changed");
+    }
+    fs::remove_file(&segment).unwrap();
+    place.promsafe.run(&command).await.with(0);
+    assert!(fs::read(&segment).unwrap() == before);
 }
 
 #[tokio::test]
