@@ -1,11 +1,13 @@
 //! Building the S3 client: TLS, credentials, region, endpoint. Everything here is read once, when the store is opened.
 
 use std::path::Path;
+use std::time::Duration;
 
-use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::imds::{self, region::ImdsRegionProvider};
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -27,6 +29,11 @@ use super::{Cause, PathStyle, StoreError, StoreOptions};
 
 /// The region of a server that has none: every S3-compatible server takes it.
 const REGION: &str = "us-east-1";
+
+/// Environment variables that name another server than AWS, the more particular one first.
+const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
+/// How long the machine's metadata may take to take a connection.
+const METADATA_WITHIN: Duration = Duration::from_secs(1);
 
 /// A client and what errors say about it.
 pub(super) struct Connected {
@@ -82,28 +89,30 @@ pub(super) async fn connect(options: &StoreOptions) -> Result<Connected, StoreEr
 }
 
 async fn load(options: &StoreOptions) -> Result<SdkConfig, StoreError> {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client(options)?);
+    let http = http_client(options)?;
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
     if let Some(file) = &options.credentials_file {
         loader = loader.credentials_provider(CredentialsFile::new(file));
     }
-    let elsewhere = options.s3_endpoint.is_some() || std::env::var_os("AWS_ENDPOINT_URL").is_some();
-    loader = match &options.s3_region {
-        Some(region) => loader.region(Region::new(region.clone())),
-        // A server that is not AWS has no instance metadata to ask for a region, and asking takes seconds.
-        None if elsewhere => loader.region(
-            RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-                .or_else(ProfileFileRegionProvider::new())
-                .or_else(Region::from_static(REGION)),
-        ),
-        None => loader.region(
-            RegionProviderChain::first_try(DefaultRegionChain::builder().build()).or_else(Region::from_static(REGION)),
-        ),
-    };
-    Ok(loader.load().await)
+    let is_named = |name| std::env::var_os(name).is_some();
+    let elsewhere = options.s3_endpoint.is_some() || ENDPOINTS.into_iter().any(is_named);
+    let said = RegionProviderChain::first_try(options.s3_region.clone().map(Region::new))
+        .or_else(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new());
+    // A server that is not AWS has no instance metadata to ask for a region.
+    let found = if elsewhere { said } else { said.or_else(region_of_instance(http)) };
+    Ok(loader.region(found.or_else(Region::from_static(REGION))).load().await)
+}
+
+/// The region of the machine this runs on, when it is one of AWS. Asked once: elsewhere nobody answers.
+fn region_of_instance(http: SharedHttpClient) -> ImdsRegionProvider {
+    let machine = ProviderConfig::default().with_http_client(http);
+    let client = imds::Client::builder().configure(&machine).max_attempts(1).connect_timeout(METADATA_WITHIN).build();
+    ImdsRegionProvider::builder().configure(&machine).imds_client(client).build()
 }
 
 fn endpoint_of_environment(shared: &SdkConfig) -> Option<String> {
-    std::env::var("AWS_ENDPOINT_URL_S3").ok().or_else(|| shared.endpoint_url().map(str::to_owned))
+    std::env::var(ENDPOINTS[0]).ok().or_else(|| shared.endpoint_url().map(str::to_owned))
 }
 
 /// Access key id and source of the credentials in use; an error when there are none.

@@ -4,10 +4,12 @@ pub(crate) mod contract;
 pub(crate) mod facade;
 mod lock;
 
+use std::io::{Read, Write};
+
 use promsafe::model::Sha256;
 use promsafe::store::{CreateOnly, Store, StoreError, Written};
 
-use crate::support::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY, options, with_credentials};
+use crate::support::s3::{ACCESS_KEY_ID, S3Server, SECRET_ACCESS_KEY, options, with_credentials, with_environment};
 
 /// An error with all its causes, as the command line shows it.
 fn full_text(error: &StoreError) -> String {
@@ -39,6 +41,45 @@ fn contract_holds_on_s3() {
         let server = S3Server::start().await;
         contract::holds(open(&server, "a/prefix").await.backend()).await;
         contract::holds(open(&server, "").await.backend()).await;
+    });
+}
+
+/// Where a bucket is looked for when only the environment can tell.
+async fn place_without_endpoint() -> String {
+    Store::open(&options("s3://bucket", None)).await.unwrap().remote().unwrap().endpoint
+}
+
+#[test]
+fn region_of_the_environment_is_that_of_the_bucket() {
+    let name = "store::region_of_the_environment_is_that_of_the_bucket";
+    with_environment(name, &[("AWS_REGION", "eu-north-7")], async {
+        assert_eq!(place_without_endpoint().await, "AWS, region eu-north-7");
+    });
+}
+
+#[test]
+fn region_of_the_machine_is_that_of_the_bucket_when_nothing_else_is_said() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let metadata = format!("http://{}", listener.local_addr().unwrap());
+    // As the instance metadata service answers: a session token, then the region.
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut request = vec![0; 4096];
+            let read = connection.read(&mut request).unwrap();
+            let body = match String::from_utf8_lossy(&request[..read]) {
+                text if text.starts_with("PUT /latest/api/token ") => "a-token",
+                text if text.starts_with("GET /latest/meta-data/placement/region ") => "eu-south-9",
+                other => panic!("{other}"),
+            };
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\nx-aws-ec2-metadata-token-ttl-seconds: 600\r\n";
+            write!(connection, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    let name = "store::region_of_the_machine_is_that_of_the_bucket_when_nothing_else_is_said";
+    let machine = [("AWS_EC2_METADATA_DISABLED", "false"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata)];
+    with_environment(name, &machine, async {
+        assert_eq!(place_without_endpoint().await, "AWS, region eu-south-9");
     });
 }
 

@@ -32,8 +32,13 @@ const INSIDE: &str = "PROMSAFE_TEST_INSIDE";
 /// nothing else about AWS. A process cannot safely change its own environment while other tests run in it.
 ///
 /// `test` is the name of the test as `cargo test` spells it.
-#[expect(clippy::print_stdout, reason = "what the inner process says is the test's own output")]
 pub(crate) fn with_credentials(test: &str, body: impl Future<Output = ()>) {
+    with_environment(test, &[], body);
+}
+
+/// The same with more in the environment.
+#[expect(clippy::print_stdout, reason = "what the inner process says is the test's own output")]
+pub(crate) fn with_environment(test: &str, more: &[(&str, &str)], body: impl Future<Output = ()>) {
     if std::env::var(INSIDE).as_deref() == Ok(test) {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(body);
         return;
@@ -45,6 +50,7 @@ pub(crate) fn with_credentials(test: &str, body: impl Future<Output = ()>) {
     again.envs([("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)]);
     again.envs([("AWS_CONFIG_FILE", "/dev/null"), ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")]);
     again.env("AWS_EC2_METADATA_DISABLED", "true").env(INSIDE, test);
+    again.envs(more.iter().copied());
     let output = again.args([test, "--exact", "--nocapture"]).output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
