@@ -26,6 +26,11 @@ pub enum StoreUrlError {
     /// A scheme other than `s3` and `file`.
     #[error("read the address of the store: {0:?} is no known scheme; use s3://bucket/prefix or a directory")]
     UnknownScheme(String),
+    /// `s3:/bucket`, which would be a directory.
+    #[error(
+        "read the address of the store: a slash is missing behind the colon; use s3://bucket/prefix, or for a directory ./NAME"
+    )]
+    HalfScheme,
     /// `s3://` without a usable bucket. The text is not repeated: it may hold credentials.
     #[error("read the address of the store: s3:// is not followed by the name of a bucket")]
     NoBucket,
@@ -49,6 +54,7 @@ impl FromStr for StoreUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once("://") {
             None if text.is_empty() => Err(StoreUrlError::Empty),
+            None if is_half_a_scheme(text) => Err(StoreUrlError::HalfScheme),
             None => Ok(Self(Place::Directory(PathBuf::from(text)))),
             Some(("s3", rest)) => s3(rest),
             Some(("file", path)) if path.starts_with('/') => Ok(Self(Place::Directory(PathBuf::from(path)))),
@@ -56,6 +62,12 @@ impl FromStr for StoreUrl {
             Some((scheme, _)) => Err(StoreUrlError::UnknownScheme(scheme.to_owned())),
         }
     }
+}
+
+/// Letters and digits followed by a colon: most likely a slash was forgotten.
+fn is_half_a_scheme(text: &str) -> bool {
+    let before = text.split_once(':').map_or("", |(before, _)| before);
+    !before.is_empty() && before.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 fn s3(rest: &str) -> Result<StoreUrl, StoreUrlError> {
@@ -96,6 +108,8 @@ mod tests {
             ("file:///backups", "file:///backups"),
             ("/backups", "file:///backups"),
             ("backups/here", "backups/here"),
+            ("./s3:/here", "./s3:/here"),
+            ("of-2026:11", "of-2026:11"),
         ] {
             let url: StoreUrl = text.parse().unwrap();
             assert_eq!(url.to_string(), spelt);
@@ -105,7 +119,17 @@ mod tests {
 
     #[test]
     fn strangers_are_refused() {
-        for text in ["", "s3://", "s3:///prefix", "s3://b/a//c", "s3://b/../c", "file://host/dir", "https://b.s3/x"] {
+        for text in [
+            "",
+            "s3://",
+            "s3:///prefix",
+            "s3://b/a//c",
+            "s3://b/../c",
+            "file://host/dir",
+            "https://b.s3/x",
+            "s3:/b/x",
+            "S3:b",
+        ] {
             assert!(text.parse::<StoreUrl>().is_err(), "{text}");
         }
     }
