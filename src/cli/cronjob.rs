@@ -10,6 +10,7 @@ use super::workers::Volumes;
 use super::{Exit, Failure, print};
 use crate::access::{Account, Copies, Run};
 use crate::job::UNDISTURBED;
+use crate::pushgateway::PushgatewayUrl;
 use crate::report::{Manifest, OutputFormat, manifests, roles, service_account};
 use crate::store::StoreUrl;
 
@@ -62,6 +63,9 @@ pub(super) struct Args {
     /// Role that the service account takes on by web identity, such as arn:aws:iam::111122223333:role/promsafe
     #[arg(long, env = "PROMSAFE_WEB_IDENTITY_ROLE", value_name = "ARN", conflicts_with = "credentials_secret")]
     web_identity_role: Option<String>,
+    /// Pushgateway that gets metrics of every run, such as http://pushgateway.monitoring:9091
+    #[arg(long, env = "PROMSAFE_PUSHGATEWAY", value_name = "URL")]
+    pushgateway: Option<PushgatewayUrl>,
     /// How to print the manifests; yaml has comments
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = manifest_format(), default_value = "yaml")]
     output: OutputFormat,
@@ -229,6 +233,7 @@ fn command_line(args: &Args, store: &str) -> Vec<String> {
     line.extend(args.backup_namespace.iter().map(|namespace| format!("--namespace={namespace}")));
     line.extend(args.s3_endpoint.iter().map(|url| format!("--s3-endpoint={url}")));
     line.extend(args.s3_region.iter().map(|region| format!("--s3-region={region}")));
+    line.extend(args.pushgateway.iter().map(|url| format!("--pushgateway={url}")));
     line.extend(args.ca_config_map.iter().map(|_| format!("--ca-file={AUTHORITIES}/ca.crt")));
     line
 }
@@ -312,6 +317,14 @@ mod tests {
         assert_eq!(job(&line)["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"], 25200);
         let directory = ["--schedule", "@daily", "--store", "/backups", "--store-claim", "x", "--volumes", "copy"];
         assert!(documents(&parse(&directory)).unwrap_err().to_string().contains("s3://"));
+    }
+
+    #[test]
+    fn pushgateway_is_told_to_the_run() {
+        let text = job(&[&S3[..], &["--pushgateway", "http://gate.monitoring:9091"]].concat()).to_string();
+        assert!(text.contains("--pushgateway=http://gate.monitoring:9091"), "{text}");
+        let wrong = [&S3[..], &["--pushgateway", "gate:9091"]].concat();
+        assert!(Line::try_parse_from(["cronjob"].iter().chain(&wrong)).is_err());
     }
 
     #[test]
