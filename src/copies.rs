@@ -89,8 +89,8 @@ impl Copying<'_> {
         }
         self.workers.reporter.event(&Event::Wrote { object: claim.to_string(), how: "created" });
         let report = self.workers.run(&work).await?;
-        let mut problems: Vec<Problem> =
-            report.problems().iter().map(|why| unsaved(volume, why, &work.identity)).collect();
+        let told = report.problems();
+        let mut problems: Vec<Problem> = told.iter().map(|why| unsaved(volume, why, &work.identity)).collect();
         let suspicious = report.files == 0 && holds_tsdb(volume) && !data_on_another;
         problems.extend(suspicious.then(|| empty(volume)));
         problems.extend(self.remove(&work, claim, snapshot).await);
@@ -106,6 +106,7 @@ impl Copying<'_> {
             run_as_group: work.identity.run_as_group,
             fs_group: work.identity.fs_group,
             placement: work.identity.placement,
+            problems: CopyRecord::told(told),
         };
         Ok(Copied { copy, problems })
     }

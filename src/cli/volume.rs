@@ -128,7 +128,7 @@ async fn save(args: &SaveArgs) -> Result<WorkerReport, Failure> {
         files: copied.files,
         bytes: copied.bytes,
         sent_bytes: copied.sent_bytes,
-        problems: copied.problems.iter().map(words).collect(),
+        problems: copied.problems.iter().map(Problem::in_words).collect(),
         notes: Vec::new(),
         more_problems: 0,
     })
@@ -146,8 +146,8 @@ async fn bring_back(args: &FillArgs) -> Result<WorkerReport, Failure> {
         bytes_per_second: args.bandwidth,
     };
     let filled = until_interrupted(fill(&store, &request, &Lines)).await?;
-    let mut problems: Vec<String> = filled.left_out.iter().map(words).collect();
-    let mut notes: Vec<String> = filled.problems.iter().map(words).collect();
+    let mut problems: Vec<String> = filled.left_out.iter().map(Problem::in_words).collect();
+    let mut notes: Vec<String> = filled.problems.iter().map(Problem::in_words).collect();
     let (root, on_damage) = (args.root.clone(), request.on_damage);
     let judged = tokio::task::spawn_blocking(move || judge(&root, on_damage)).await;
     let (left_out, worth_knowing) = judged.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
@@ -198,8 +198,4 @@ fn verdict(root: &Path) -> Result<Option<Verified>, Failure> {
         Err(VerifyError::NoData { .. }) => Ok(None),
         verified => Ok(Some(verified?)),
     }
-}
-
-fn words(problem: &Problem) -> String {
-    format!("{} {}: {}", problem.tried, problem.object, problem.cause)
 }

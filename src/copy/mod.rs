@@ -112,6 +112,7 @@ impl Copied {
             run_as_group: None,
             fs_group: None,
             placement: Placement::default(),
+            problems: CopyRecord::told(self.problems.iter().map(Problem::in_words).collect()),
         }
     }
 }

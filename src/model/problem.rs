@@ -15,6 +15,14 @@ pub struct Problem {
     pub hint: String,
 }
 
+impl Problem {
+    /// It on one line, without what to do.
+    pub fn in_words(&self) -> String {
+        let Self { object, tried, cause, .. } = self;
+        format!("{tried} {object}: {cause}")
+    }
+}
+
 /// A reason why a run does not start. Nothing has been changed when one is returned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {

@@ -105,6 +105,9 @@ impl VolumeRecord {
     }
 }
 
+/// Problems of a copy that stand in its record in words: there may be as many as there are files.
+const PROBLEMS_TOLD: usize = 20;
+
 /// The copy of a volume's files in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyRecord {
@@ -131,6 +134,21 @@ pub struct CopyRecord {
     /// Where the pods of the volume run.
     #[serde(default, skip_serializing_if = "Placement::is_anywhere")]
     pub placement: Placement,
+    /// What went wrong while it was made, such as files that could not be read, in words; the last may count more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+impl CopyRecord {
+    /// As many problems as a record holds; the rest is counted.
+    pub fn told(mut problems: Vec<String>) -> Vec<String> {
+        let more = problems.len().saturating_sub(PROBLEMS_TOLD);
+        if more > 0 {
+            problems.truncate(PROBLEMS_TOLD);
+            problems.push(format!("and {more} more"));
+        }
+        problems
+    }
 }
 
 /// What a pod says about where it runs and how its image is pulled, in the words of its spec (Kubernetes API, core/v1

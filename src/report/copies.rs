@@ -87,14 +87,25 @@ pub(super) fn copies(record: &BackupRecord) -> Option<String> {
     (!rows.is_empty()).then(|| table(&["COPY OF", "FILES", "DATA", "SENT", "CUT", "TREE"], rows))
 }
 
+fn copied_name(record: &BackupRecord, volume: &VolumeRecord) -> String {
+    record.directory.as_ref().map_or_else(|| volume.volume.qualified_name(), |source| source.path.clone())
+}
+
 fn row(record: &BackupRecord, volume: &VolumeRecord) -> Option<Vec<String>> {
     let copy = volume.copy.as_ref()?;
-    let name = match &record.directory {
-        Some(source) => source.path.clone(),
-        None => volume.volume.qualified_name(),
-    };
+    let name = copied_name(record, volume);
     let tree = copy.tree.to_string()[..12].to_owned();
     Some(vec![name, copy.files.to_string(), human(copy.bytes), human(copy.sent_bytes), utc(copy.cut_at), tree])
+}
+
+/// What went wrong while the copies of a backup were made.
+pub(super) fn copy_problems(record: &BackupRecord) -> Vec<String> {
+    let copies = record.volumes.iter().filter_map(|volume| Some((volume, volume.copy.as_ref()?)));
+    let told = copies.flat_map(|(volume, copy)| {
+        let name = copied_name(record, volume);
+        copy.problems.iter().map(move |problem| format!("LACKS      in the copy of {name}: {problem}"))
+    });
+    told.collect()
 }
 
 /// Size of all copies of a backup together; `-` when it has none.

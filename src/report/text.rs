@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::copies::{copies, data_size, source};
+use super::copies::{copies, copy_problems, data_size, source};
 use super::table::table;
 use super::volumes;
 use crate::backup::BackupOutcome;
@@ -232,12 +232,14 @@ pub(super) fn record(record: &BackupRecord) -> String {
     lines.extend(source(record));
     if record.directory.is_some() {
         lines.extend(copies(record));
+        lines.extend(copy_problems(record));
         return lines.join("\n");
     }
     let cluster = &record.cluster;
     lines.push(format!("CLUSTER    {} ({}, uid {})", cluster.server, cluster.version, cluster.uid));
     lines.push(format!("NAMESPACES {}", record.namespaces.join(", ")));
     lines.extend(contents(record));
+    lines.extend(copy_problems(record));
     lines.extend(missing(&record.missing_references));
     for (pod, cause) in &record.without_fingerprint {
         lines.push(format!("UNPROVEN   {pod} did not answer: {cause}"));

@@ -109,6 +109,7 @@ fn copy() -> CopyRecord {
         run_as_group: Some(1000),
         fs_group: Some(2000),
         placement: Placement::default(),
+        problems: vec!["read wal/00000007: Permission denied".into()],
     }
 }
 

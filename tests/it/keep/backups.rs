@@ -129,5 +129,6 @@ fn copy_record(tree: Sha256, tree_bytes: u64, files: u64, bytes: u64) -> CopyRec
         run_as_group: None,
         fs_group: None,
         placement: Placement::default(),
+        problems: Vec::new(),
     }
 }
