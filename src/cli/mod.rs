@@ -192,8 +192,8 @@ mod tests {
     }
 
     #[test]
-    fn every_option_has_an_environment_variable_but_those_that_change_the_meaning_of_one_run() {
-        let per_run = ["help", "version", "plan", "snapshot_test", "force"];
+    fn every_option_has_an_environment_variable_but_those_that_must_not_be_forgotten_in_one() {
+        let per_run = ["help", "version", "snapshot_test", "force"];
         for command in Args::command().get_subcommands() {
             for argument in command.get_arguments().filter(|argument| !argument.is_positional()) {
                 let id = argument.get_id().as_str();

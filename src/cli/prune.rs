@@ -16,7 +16,7 @@ pub(super) struct Args {
     #[arg(long, env = "PROMSAFE_GRACE", value_parser = duration, default_value = "24h", value_name = "TIME")]
     grace: Duration,
     /// Print what would be marked and removed, and change nothing
-    #[arg(long, visible_alias = "dry-run")]
+    #[arg(long, env = "PROMSAFE_PLAN", visible_alias = "dry-run")]
     plan: bool,
     /// How to print the result; with json, progress on stderr is JSON lines too
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = output_format(), default_value = "table")]

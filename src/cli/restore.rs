@@ -32,7 +32,7 @@ pub(super) struct Args {
     #[arg(long, env = "PROMSAFE_INCLUDE_CLUSTER_SCOPED")]
     include_cluster_scoped: bool,
     /// Print what would be done and change nothing
-    #[arg(long)]
+    #[arg(long, env = "PROMSAFE_PLAN")]
     plan: bool,
     /// Where the data of volumes comes from
     #[arg(long, env = "PROMSAFE_FROM", value_enum, default_value = "auto")]
