@@ -122,10 +122,11 @@ fn refusals(listing: &Listing, ids: &BTreeSet<&BackupId>) -> Vec<Refusal> {
         None => record.cluster.uid.clone(),
     };
     let newest: BTreeMap<String, &BackupRecord> = listing.backups.iter().map(|record| (key(record), record)).collect();
+    let force = |id: &BackupId| format!("promsafe delete {id} --force (--yes without a terminal)");
     let refusal = |id: &BackupId, why: String| Refusal {
         object: format!("backup {id}"),
         why,
-        fix: format!("take a newer one first, or: promsafe delete {id} --force"),
+        fix: format!("take a newer one first, or: {}", force(id)),
     };
     let last = newest.into_values().filter(|record| ids.contains(&record.id));
     let mut refusals: Vec<Refusal> = last
@@ -133,7 +134,7 @@ fn refusals(listing: &Listing, ids: &BTreeSet<&BackupId>) -> Vec<Refusal> {
         .collect();
     for (id, error) in listing.unreadable.iter().filter(|(id, _)| ids.contains(id)) {
         let why = format!("cannot be read, so what it holds is not known: {}", words::chain(error));
-        refusals.push(Refusal { fix: format!("promsafe delete {id} --force"), ..refusal(id, why) });
+        refusals.push(Refusal { fix: force(id), ..refusal(id, why) });
     }
     refusals
 }

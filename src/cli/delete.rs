@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use tokio::sync::oneshot;
+
 use super::options::{ClusterOptions, StoreArgs, output_format};
 use super::run_lock::{LockArgs, under};
 use super::{Exit, Failure, print, until_interrupted};
@@ -49,11 +51,20 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
         choose(&store, &ids, last_good).await
     })
     .await?;
+    let url = store.url().to_string();
     if !args.yes {
-        confirm(&doomed, if args.keep_snapshots { 0 } else { doomed.snapshots().count() })?;
+        let snapshots = if args.keep_snapshots { 0 } else { doomed.snapshots().count() };
+        if confirm(&doomed, snapshots).await? == Answer::No {
+            print(&match args.output {
+                OutputFormat::Table => "nothing was deleted".to_owned(),
+                OutputFormat::Json | OutputFormat::Yaml => deleted(&Deleted::default(), &url, args.output)?,
+            })?;
+            // No code 0: in a script what was to follow the deletion must not.
+            return Ok(Exit::Failed);
+        }
     }
     let done = Box::pin(remove(args, &store, &doomed, &timeouts, reporter.as_ref())).await?;
-    print(&deleted(&done, &store.url().to_string(), args.output)?)?;
+    print(&deleted(&done, &url, args.output)?)?;
     let left = !args.keep_snapshots && !done.snapshots_left.is_empty();
     Ok(if left || !done.problems.is_empty() { Exit::Problems } else { Exit::Done })
 }
@@ -84,16 +95,29 @@ async fn remove(
     Ok(done)
 }
 
-/// Asks on a terminal whether these go, and so many snapshots with them; anything but yes is no.
-fn confirm(doomed: &Doomed, snapshots: usize) -> Result<(), Failure> {
+/// What was said to the question whether to delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Yes,
+    /// Anything but yes.
+    No,
+}
+
+/// Asks on a terminal whether these go, and so many snapshots with them.
+async fn confirm(doomed: &Doomed, snapshots: usize) -> Result<Answer, Failure> {
     let ids: Vec<&str> = doomed.ids().map(BackupId::as_str).collect();
     if !std::io::stdin().is_terminal() {
         return Err(Failure::Option("there is no terminal to ask on: --yes deletes without asking".to_owned()));
     }
-    let mut stderr = std::io::stderr().lock();
+    let mut stderr = std::io::stderr();
     write!(stderr, "delete {} for ever, and {snapshots} VolumeSnapshots with their data? [y/N] ", ids.join(", "))?;
     stderr.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::Interrupted) }
+    let (sender, receiver) = oneshot::channel();
+    // Not on a thread of the runtime: the program could not end before a line was typed, whatever signal came.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        drop(sender.send(std::io::stdin().read_line(&mut line).map(|_| line)));
+    });
+    let line = until_interrupted(async { receiver.await.map_err(std::io::Error::other)? }).await?;
+    Ok(if matches!(line.trim(), "y" | "Y" | "yes") { Answer::Yes } else { Answer::No })
 }

@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use super::Failure;
+use super::hint::for_this_store;
+use super::verify_backup::NO_BACKUP;
 use crate::apply::ApplyError;
 use crate::backup::BackupError;
 use crate::copy_directory::CopyDirectoryError;
@@ -14,6 +16,7 @@ use crate::prune::PruneError;
 use crate::report::OutputFormat;
 use crate::restore::RestoreError;
 use crate::snapshots::GivenUp;
+use crate::store::StoreError;
 use crate::words;
 
 /// The text of a failure for stderr.
@@ -22,7 +25,7 @@ pub(super) fn words_for(failure: &Failure, output: OutputFormat) -> String {
     let left = given_up(failure);
     if output != OutputFormat::Table {
         let error = json!({
-            "error": words::chain(failure),
+            "error": error(failure),
             "exit_code": failure.exit() as u8,
             "refusals": refusals,
             "problems": problems(failure),
@@ -32,7 +35,7 @@ pub(super) fn words_for(failure: &Failure, output: OutputFormat) -> String {
         });
         return error.to_string();
     }
-    let mut lines = vec![format!("error: {}", words::chain(failure))];
+    let mut lines = vec![format!("error: {}", error(failure))];
     for refusal in refusals {
         lines.push(format!("REFUSED  {} {}", refusal.object, refusal.why));
         lines.push(format!("         fix: {}", refusal.fix));
@@ -45,7 +48,20 @@ pub(super) fn words_for(failure: &Failure, output: OutputFormat) -> String {
         lines.extend(left.left.iter().map(|object| format!("made by this run, could not be deleted: {object}")));
     }
     lines.push(format!("hint: {}", failure.hint()));
+    let names_commands = lines[1..].iter().any(|line| line.contains("promsafe "));
+    lines.extend(for_this_store().filter(|_| names_commands));
     lines.join("\n")
+}
+
+/// What went wrong, on one line.
+fn error(failure: &Failure) -> String {
+    match failure {
+        // No backup was asked for by its name.
+        Failure::Store(StoreError::NoSuchBackup { url, there, .. }) if there == NO_BACKUP => {
+            format!("{there} in {url}")
+        }
+        failure => words::chain(failure),
+    }
 }
 
 fn refusals(failure: &Failure) -> &[Refusal] {

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::table::table;
 use crate::integrity::{BackupVerdict, Flaw, Level, Trouble, TsdbVerdict, Verification, VolumeVerdict};
-use crate::quantity;
 use crate::tsdb::Grade;
+use crate::{layout, quantity};
 
 pub(super) fn text(verification: &Verification, store: &str) -> String {
     let mut lines = Vec::new();
@@ -38,7 +38,6 @@ pub(super) fn text(verification: &Verification, store: &str) -> String {
         (_, bad, extra) if bad > 0 => format!("DAMAGED    {bad} objects of {store} damaged or missing, {extra} extra"),
         (Grade::Fatal, ..) => format!("DAMAGED    {those}: whole, but Prometheus would not start on all of the data"),
         (Grade::Degraded, ..) => format!("DEGRADED   {those}: whole, but Prometheus would not find all of the data"),
-        (_, _, 0) if count == 0 => format!("VERIFIED   no complete backup in {store}"),
         (_, _, 0) => format!("VERIFIED   {those}: whole"),
         (_, _, extra) => format!("VERIFIED   {those}: whole, {extra} extra objects"),
     });
@@ -55,13 +54,21 @@ fn counts(verification: &Verification) -> (usize, usize) {
 }
 
 fn rows(backup: &BackupVerdict) -> Vec<Vec<String>> {
-    let result = if backup.is_whole() { "ok" } else { "DAMAGED" };
+    // Of all flaws of a backup: those of pieces and trees stand in the rows of the volumes.
+    let is_flawed =
+        |part: &str| backup.flaws.iter().any(|flaw| flaw.trouble != Trouble::Extra && flaw.object.contains(part));
+    let result = if is_flawed(&layout::backup_prefix(&backup.id)) { "DAMAGED" } else { "ok" };
     let row = |what: &str, files: u64, bytes: u64, result: String| {
         vec![backup.id.to_string(), what.to_owned(), files.to_string(), quantity::human(bytes), result]
     };
     let mut rows = vec![row("record and objects", backup.objects + 1, backup.bytes, result.to_owned())];
     rows.extend(backup.volumes.iter().map(|volume| {
-        let result = if volume.flawed == 0 { "ok".to_owned() } else { format!("{} files DAMAGED", volume.flawed) };
+        let result = match volume.flawed {
+            // Without files there is still the list of none.
+            0 if is_flawed(&volume.tree.to_string()) => "DAMAGED".to_owned(),
+            0 => "ok".to_owned(),
+            files => format!("{files} files DAMAGED"),
+        };
         row(&volume.name, volume.files, volume.bytes, result)
     }));
     rows

@@ -1,6 +1,8 @@
 //! What the binary says of stores: nothing there, damage, newer formats, servers that refuse or are not there.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use promsafe::model::{FORMAT, Sha256};
@@ -132,7 +134,8 @@ async fn backups_in_a_bucket_are_read_as_those_in_a_directory() {
     flip_last_byte(&file);
     let kubeconfig = super::cluster_faults::kubeconfig(&server.bucket_directory(), "https://127.0.0.1:1");
     let ended = promsafe.with_kubeconfig(&kubeconfig).run("restore").await;
-    ended.failed(6, &[&format!("s3://bucket/a/prefix/backups/{KEPT_ID}/manifests.tar.gz"), "damaged"]);
+    let others = "promsafe list shows other";
+    ended.failed(6, &[&format!("s3://bucket/a/prefix/backups/{KEPT_ID}/manifests.tar.gz"), "damaged", others]);
 }
 
 fn flip_last_byte(file: &Path) {
@@ -166,5 +169,62 @@ async fn endpoint_that_is_not_there_is_code_7_within_20_s() {
     for endpoint in [gone.as_str(), "http://nowhere.invalid:9000"] {
         let ended = on(endpoint, "s3://bucket/x").run("list").await.failed(7, &[endpoint, "--s3-endpoint"]);
         assert!(ended.took < Duration::from_secs(20), "{ended:#?}");
+    }
+}
+
+/// Runs a command line as somebody whom permissions bind: root in a shell is bound by none.
+pub(super) fn bound_by_permissions(store: &Path, command_line: &str) -> Output {
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    let bound = is_root.then_some(["setpriv", "--bounding-set=-dac_override,-dac_read_search"]);
+    let words = bound.into_iter().flatten().chain([env!("CARGO_BIN_EXE_promsafe")]);
+    let mut words = words.chain(command_line.split_whitespace());
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).env_clear().env("HOME", store).env("PROMSAFE_STORE", store).output().unwrap()
+}
+
+/// Gives a file or directory other permissions for as long as this runs.
+pub(super) fn with_mode<T>(path: &Path, mode: u32, run: impl FnOnce() -> T) -> T {
+    let before = std::fs::metadata(path).unwrap().permissions();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let ran = run();
+    std::fs::set_permissions(path, before).unwrap();
+    ran
+}
+
+/// Asserts a failure with this code and this hint.
+#[track_caller]
+pub(super) fn hinted(output: &Output, code: i32, hint: &str) {
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{told}");
+    assert_eq!(told.lines().find_map(|line| line.strip_prefix("hint: ")), Some(hint), "{told}");
+}
+
+#[tokio::test]
+async fn store_of_somebody_else_is_code_7_and_says_whose_rights_it_takes() {
+    let own = OwnStore::new();
+    let store = own.directory.path();
+    let owner =
+        |path: &Path| format!("run as the owner of {} (files have mode 0600), or change its owner", path.display());
+    for command in ["list", "show latest", "verify --all", "delete latest --yes", "prune --plan"] {
+        let ended = with_mode(store, 0o000, || bound_by_permissions(store, command));
+        hinted(&ended, 7, &owner(store));
+    }
+    let record = store.join("backups").join(KEPT_ID).join("backup.json");
+    let ended = with_mode(&record, 0o000, || bound_by_permissions(store, "show latest"));
+    hinted(&ended, 7, &owner(&record));
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("file"), "data").unwrap();
+    let copy = format!("copy {}", data.path().display());
+    let ended = with_mode(store, 0o500, || bound_by_permissions(&store.join("new/store"), &copy));
+    let place = format!("run as the owner of {}, or change its owner", store.display());
+    hinted(&ended, 7, &format!("{place}, or name another store with --store"));
+}
+
+#[tokio::test]
+async fn question_about_what_is_not_in_a_backup_is_answered_with_where_to_look() {
+    let own = OwnStore::new();
+    for question in ["secret/nope", "sekret/alertmanager-main", "secret/alertmanager-main -n nowhere"] {
+        let ended = own.promsafe.run(&format!("explain {question} --backup latest")).await;
+        ended.failed(1, &["was not looked at", "promsafe show ID", "are kind, name and -n right?"]);
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::store_faults::{bound_by_permissions, hinted, with_mode};
 use crate::support::promsafe::Promsafe;
 
 const BLOCK: &str = "01M8HTH72QCSX3QT7WWV9CAHRM";
@@ -59,4 +60,37 @@ async fn a_directory_without_data_and_a_wrong_share_are_refused() {
     let command = format!("verify {}", empty.path().display());
     Promsafe::default().run(&command).await.failed(1, &["no block and no WAL"]);
     Promsafe::default().run(&format!("{command} --subset half")).await.with(2).says(&["half"]);
+}
+
+#[tokio::test]
+async fn a_directory_that_is_not_there_is_named_with_how_to_name_one() {
+    let promsafe = Promsafe::default();
+    let no_backup = promsafe.run("verify no-directory").await;
+    no_backup.failed(5, &["find backup no-directory", "promsafe list", "for a directory write ./no-directory"]);
+    // Only `verify` takes either.
+    promsafe.run("show no-directory").await.failed(5, &["promsafe list"]).never_says(&["./no-directory"]);
+    promsafe.run("verify").await.failed(5, &["promsafe list"]).never_says(&["./"]);
+    let missing = promsafe.run("verify ./no-directory").await;
+    missing.failed(1, &["read ./no-directory", "./no-directory is not there: is its disk mounted?"]);
+    let file = promsafe.run("verify ./Cargo.toml").await;
+    file.failed(1, &["./Cargo.toml is no directory: name the one that holds Prometheus' blocks and wal"]);
+}
+
+#[tokio::test]
+async fn a_directory_that_may_not_be_read_is_named_with_the_permission_it_takes() {
+    let (store, volume) = (tempfile::tempdir().unwrap(), volume());
+    let database = volume.path().join("prometheus-db");
+    let lacks = |path: &Path| {
+        let path = path.display();
+        format!("this user lacks the permission to read {path}, or what is in it: run as the owner of its files")
+    };
+    for command in ["verify", "copy"] {
+        let command = format!("{command} {}", database.display());
+        let ended = with_mode(&database, 0o000, || bound_by_permissions(store.path(), &command));
+        hinted(&ended, 1, &lacks(&database));
+    }
+    let index = database.join(BLOCK).join("index");
+    let ended =
+        with_mode(&index, 0o000, || bound_by_permissions(store.path(), &format!("verify {}", database.display())));
+    hinted(&ended, 1, &lacks(&database));
 }

@@ -125,7 +125,8 @@ async fn nothing_is_removed_while_a_record_or_a_tree_cannot_be_read() {
     std::fs::write(&record, &sound[..sound.len() - 1]).unwrap();
     let force = format!("promsafe delete {} --force", id(2));
     for command in ["prune --grace 0s", "prune --grace 0s --plan", "prune --grace 0s -o json"] {
-        promsafe.run(command).await.failed(6, &["nothing was removed", &format!("backup {}", id(2))]);
+        let typed = "promsafe delete ID --force (--yes without a terminal)";
+        promsafe.run(command).await.failed(6, &["nothing was removed", &format!("backup {}", id(2)), typed]);
     }
     std::fs::write(&record, &sound).unwrap();
 
@@ -210,7 +211,7 @@ async fn spoilt_mark_is_named_removes_nothing_and_is_replaced() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[20] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    promsafe.run("verify --all").await.with(6).says(&["DAMAGED", &mark]);
+    promsafe.run("verify --all").await.with(6).says(&["DAMAGED", &mark, "hint: promsafe prune replaces a mark"]);
     let told = promsafe.run("prune --grace 0s").await.with(3);
     told.says(&["REMOVED    0 objects", "MARKED     5 objects", &mark, "marked again"]);
     promsafe.run("prune --grace 0s").await.with(0).says(&["REMOVED    5 objects"]);

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use http::Method;
-use promsafe::model::Sha256;
+use promsafe::layout;
+use promsafe::model::{BackupRecord, DataVolume, Sha256, VolumeRecord};
+use promsafe::store::Store;
 
-use super::backups::{data, files, id, put_backup, store_in};
+use super::backups::{data, files, id, put_backup, put_copy, record, store_in};
 use crate::support::fault_proxy::When;
-use crate::support::promsafe::Promsafe;
+use crate::support::promsafe::{Ended, Promsafe};
 use crate::support::s3::{S3Server, with_credentials};
 use crate::support::s3_proxy::{S3Fault, S3Proxy, Spoiling};
 
@@ -54,10 +56,33 @@ async fn sound_backups_are_whole_at_every_level() {
     let json = kept.promsafe.run("verify --all -o json").await.with(0).json();
     assert_eq!(json.pointer("/verification/hashed").unwrap(), 8, "four pieces in each of two backups");
     assert_eq!(json.pointer("/whole").unwrap(), true);
-    let nothing = tempfile::tempdir().unwrap();
-    let empty = Promsafe::default().with_directory(nothing.path());
-    empty.run("verify --all").await.with(0).says(&["no complete backup"]);
-    empty.run("verify").await.failed(5, &["holds no complete backup"]);
+}
+
+#[tokio::test]
+async fn a_store_without_a_complete_backup_is_not_taken_for_a_sound_one() {
+    let root = tempfile::tempdir().unwrap();
+    let not_mounted = root.path().join("store");
+    let promsafe = Promsafe::default().with_directory(&not_mounted);
+    promsafe.run("verify").await.failed(5, &["holds no complete backup"]);
+    let none = format!("no complete backup in file://{}", not_mounted.display());
+    let begin = |name: &'static str| {
+        let directory = not_mounted.join(name);
+        move || std::fs::create_dir_all(directory).unwrap()
+    };
+    let states: [Box<dyn FnOnce()>; 3] =
+        [Box::new(|| {}), Box::new(begin("")), Box::new(begin("backups/20261121T000009Z-7f3c"))];
+    for reach_state in states {
+        reach_state();
+        for level in ["list", "hash", "tsdb"] {
+            let ended = promsafe.run(&format!("verify --all --level {level}")).await;
+            let words = [&format!("error: {none}\n"), "is its disk mounted", "promsafe copy DIRECTORY"];
+            ended.failed(5, &words).never_says(&["VERIFIED"]);
+        }
+    }
+    let told = promsafe.run("verify --all -o json").await.failed(5, &[]);
+    let error: serde_json::Value = serde_json::from_str(told.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!((&error["error"], &error["exit_code"]), (&none.as_str().into(), &5.into()));
+    assert!(error["hint"].as_str().unwrap().contains("is its disk mounted"), "{error}");
 }
 
 #[tokio::test]
@@ -67,7 +92,8 @@ async fn damaged_missing_and_extra_objects_are_named_with_what_they_belong_to() 
     change(&index, |bytes| bytes[7] ^= 4);
     let name = index.file_name().unwrap().to_str().unwrap().to_owned();
     let told = kept.promsafe.run("verify").await.with(6);
-    told.says(&["DAMAGED", &name, "its sha256 is", "part of prom-1:/data: 01J/index", "1 files DAMAGED"]);
+    let told = told.says(&["DAMAGED", &name, "its sha256 is", "part of prom-1:/data: 01J/index", "1 files DAMAGED"]);
+    assert_eq!(result_of(&told, "record and objects"), "ok", "the damage is in a file of the volume");
     // The sizes are right: a listing cannot tell.
     kept.promsafe.run("verify --level list").await.with(0);
     kept.promsafe.run(&format!("verify {}", id(1))).await.with(0);
@@ -93,7 +119,9 @@ async fn files_beside_the_record_are_held_to_it() {
     std::fs::remove_file(directory.join("notes.txt")).unwrap();
     let bundle = directory.join("manifests.tar.gz");
     change(&bundle, |bytes| bytes[0] ^= 1);
-    kept.promsafe.run("verify").await.with(6).says(&["DAMAGED", "manifests.tar.gz", "all captured objects"]);
+    let told = kept.promsafe.run("verify").await.with(6);
+    let told = told.says(&["DAMAGED", "manifests.tar.gz", "all captured objects"]);
+    assert_eq!(["record and objects", "prom-1:/data"].map(|what| result_of(&told, what)), ["DAMAGED", "ok"]);
     std::fs::remove_file(&bundle).unwrap();
     kept.promsafe.run("verify --level list").await.with(6).says(&["MISSING", "manifests.tar.gz"]);
     change(&directory.join("backup.json"), |bytes| bytes[100] ^= 1);
@@ -109,10 +137,112 @@ async fn damaged_tree_takes_all_files_of_its_volume_with_it() {
     change(&path, |bytes| bytes[5] ^= 1);
     for level in ["list", "hash"] {
         let told = kept.promsafe.run(&format!("verify --level {level}")).await.with(6);
-        told.says(&["DAMAGED", &tree, "the list of all its files", "5 files DAMAGED"]);
+        let told =
+            told.says(&["DAMAGED", &tree, "the list of all its files", "5 files DAMAGED", "hint: promsafe list"]);
+        assert_eq!(result_of(&told, "record and objects"), "ok");
+        told.never_says(&["--skip-damaged"]);
     }
+    let to = kept.root.path().join("to");
+    let extracted = kept.promsafe.run(&format!("extract latest --to {}", to.display())).await;
+    extracted.failed(6, &[&tree, "hint: promsafe list"]).never_says(&["--skip-damaged"]);
     std::fs::remove_file(path).unwrap();
     kept.promsafe.run("verify --all").await.with(6).says(&["MISSING", &tree, "5 files DAMAGED"]);
+}
+
+#[tokio::test]
+async fn list_of_no_files_that_is_damaged_stands_in_the_row_of_its_volume() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store_in(root.path()).await;
+    put_backup(&store, &id(1), &[]).await;
+    let tree = root.path().join(&data(&store).await[0]);
+    change(&tree, |bytes| bytes[5] ^= 1);
+    let told = Promsafe::default().with_directory(root.path()).run("verify").await.with(6);
+    assert_eq!(["record and objects", "prom-1:/data"].map(|what| result_of(&told, what)), ["ok", "DAMAGED"]);
+}
+
+/// The result in the row of a backup's part.
+fn result_of<'a>(told: &'a Ended, what: &str) -> &'a str {
+    let row = told.stdout.lines().find(|line| line.contains(&format!("  {what}  "))).unwrap();
+    row.rsplit("  ").next().unwrap()
+}
+
+/// What follows `hint: `.
+fn hint_of(told: &Ended) -> String {
+    let hint = told.stderr.lines().find_map(|line| line.strip_prefix("hint: "));
+    hint.unwrap_or_else(|| panic!("{told:#?}")).to_owned()
+}
+
+#[tokio::test]
+async fn damage_is_told_with_a_command_that_brings_back_all_else() {
+    let kept = Kept::new().await;
+    change(&kept.piece("second", "01J/index"), |bytes| bytes[7] ^= 4);
+    let hint = hint_of(&kept.promsafe.run("verify --all").await.with(6));
+    let typed = format!("promsafe extract {} --to DIRECTORY --skip-damaged", id(2));
+    let others = "promsafe list shows other backups";
+    assert_eq!(hint, format!("{typed} brings back all else; {others}"));
+    let json = kept.promsafe.run("verify -o json").await.with(6);
+    let told: serde_json::Value = serde_json::from_str(json.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(told["hint"], hint.as_str());
+
+    let to = kept.root.path().join("to").display().to_string();
+    let stopped = kept.promsafe.run(&format!("extract latest --to {to}")).await.failed(6, &["01J/index"]);
+    assert_eq!(hint_of(&stopped), format!("--skip-damaged brings back all else; {others}"));
+    let typed = typed.strip_prefix("promsafe ").unwrap().replace("DIRECTORY", &to);
+    kept.promsafe.run(&typed).await.with(3).says(&["LEFT OUT   prom-1:/data: 01J/index"]);
+    assert!(Path::new(&to).join("wal/00000000").exists() && !Path::new(&to).join("01J/index").exists());
+    assert!(!kept.promsafe.run(&format!("verify {}", id(1))).await.with(0).stderr.contains("hint"));
+}
+
+/// Seals a backup of a cluster with copies of two volumes, the claims `one` and `two`.
+async fn put_backup_of_cluster(store: &Store) -> BackupRecord {
+    let mut volumes = Vec::new();
+    for claim in ["one", "two"] {
+        let volume = DataVolume { namespace: "monitoring".into(), claim: claim.into(), ..DataVolume::default() };
+        let copy = put_copy(store, &files(claim)).await.unwrap();
+        volumes.push(VolumeRecord { volume, ..VolumeRecord::of_directory(copy) });
+    }
+    let mut draft = store.begin(&id(1)).await.unwrap();
+    draft.put(layout::BUNDLE, b"objects".to_vec()).await.unwrap();
+    let record = BackupRecord { directory: None, volumes, files: draft.files().to_vec(), ..record(&id(1)) };
+    draft.seal(&record).await.unwrap();
+    record
+}
+
+#[tokio::test]
+async fn way_on_fits_what_is_damaged_of_a_backup_of_a_cluster() {
+    let root = tempfile::tempdir().unwrap();
+    let store = store_in(root.path()).await;
+    let record = put_backup_of_cluster(&store).await;
+    let promsafe = Promsafe::default().with_directory(root.path());
+    let hint = async || hint_of(&promsafe.run("verify").await.with(6));
+    let others = "promsafe list shows other backups";
+    let id = id(1);
+    let piece = Sha256::of(&files("one")[1].1).to_string();
+    let data_of = |sha256: &str| root.path().join("data").join(&sha256[..2]).join(sha256);
+    change(&data_of(&piece), |bytes| bytes[0] ^= 1);
+    assert_eq!(hint().await, format!("promsafe restore {id} --skip-damaged brings back all else; {others}"));
+
+    let of_volume = |name: &str| {
+        format!(
+            "promsafe extract {id} --to DIRECTORY --volume {name} --skip-damaged brings back the data of {name}; {others}"
+        )
+    };
+    let tree = record.volumes[0].copy.as_ref().unwrap().tree.to_string();
+    change(&data_of(&tree), |bytes| bytes[0] ^= 1);
+    assert_eq!(hint().await, of_volume("monitoring/two"));
+    change(&data_of(&tree), |bytes| bytes[0] ^= 1);
+    change(&root.path().join("backups").join(id.as_str()).join("manifests.tar.gz"), |bytes| bytes[0] ^= 1);
+    assert_eq!(hint().await, of_volume("monitoring/one"));
+    change(&root.path().join("backups").join(id.as_str()).join("backup.json"), |bytes| bytes[100] ^= 1);
+    assert_eq!(hint().await, others);
+}
+
+#[tokio::test]
+async fn identity_of_a_store_that_is_damaged_is_told_with_what_to_do() {
+    let kept = Kept::new().await;
+    store_in(kept.root.path()).await.mark().await.unwrap();
+    change(&kept.root.path().join("store.json"), |bytes| bytes[9] ^= 1);
+    kept.promsafe.run("verify --all").await.with(6).says(&["hint: bring back store.json from a copy of the store"]);
 }
 
 #[tokio::test]
@@ -227,6 +357,13 @@ async fn copied_data_directories_are_read_as_prometheus_reads_them() {
         backup.pointer("/volumes/0/tsdb/inspected/grade").unwrap().clone()
     };
     assert_eq!((grade(&first), grade(&second)), ("ok".into(), "degraded".into()));
+
+    damaged[index].1[0] ^= 4;
+    let third = copied(&promsafe, &damaged).await;
+    let told = promsafe.run(&format!("verify {third} --level tsdb")).await.with(6).says(&["FATAL", &path]);
+    let hint = hint_of(&told);
+    assert!(hint.starts_with(&format!("promsafe extract {third} --to DIRECTORY brings it")), "{hint}");
+    assert!(hint.contains(" brings it back as it was; move away what is FATAL there; promsafe list "), "{hint}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
