@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::options::manifest_format;
 use super::schedule::Schedule;
+use super::telemetry::pushgateway_url;
 use super::workers::Volumes;
 use super::{Exit, Failure, print};
 use crate::access::{Account, Copies, Run};
 use crate::job::UNDISTURBED;
-use crate::pushgateway::PushgatewayUrl;
 use crate::report::{Manifest, OutputFormat, manifests, roles, service_account};
 use crate::store::StoreUrl;
 
@@ -65,7 +65,7 @@ pub(super) struct Args {
     web_identity_role: Option<String>,
     /// Pushgateway that gets metrics of every run, such as http://pushgateway.monitoring:9091
     #[arg(long, env = "PROMSAFE_PUSHGATEWAY", value_name = "URL")]
-    pushgateway: Option<PushgatewayUrl>,
+    pushgateway: Option<String>,
     /// How to print the manifests; yaml has comments
     #[arg(short, long, env = "PROMSAFE_OUTPUT", value_parser = manifest_format(), default_value = "yaml")]
     output: OutputFormat,
@@ -78,6 +78,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 
 fn documents(args: &Args) -> Result<Vec<Manifest>, Failure> {
     let store = checked_store(args)?;
+    args.pushgateway.as_deref().map(pushgateway_url).transpose()?;
     let account = Account { namespace: args.namespace.clone(), ..Account::of(Run::Backup) };
     let role = args.web_identity_role.iter().map(|role| ("eks.amazonaws.com/role-arn".to_owned(), role.clone()));
     let mut all = vec![
@@ -323,8 +324,11 @@ mod tests {
     fn pushgateway_is_told_to_the_run() {
         let text = job(&[&S3[..], &["--pushgateway", "http://gate.monitoring:9091"]].concat()).to_string();
         assert!(text.contains("--pushgateway=http://gate.monitoring:9091"), "{text}");
-        let wrong = [&S3[..], &["--pushgateway", "gate:9091"]].concat();
-        assert!(Line::try_parse_from(["cronjob"].iter().chain(&wrong)).is_err());
+        for wrong in ["gate:9091", "http://me:hunter2@gate"] {
+            let refused = documents(&parse(&[&S3[..], &["--pushgateway", wrong]].concat())).unwrap_err();
+            assert_eq!(refused.exit(), Exit::Usage);
+            assert!(!refused.to_string().contains("hunter2"), "{refused}");
+        }
     }
 
     #[test]

@@ -47,13 +47,17 @@ impl MetricsArgs {
         command: &'static str,
         ca_file: Option<&'a Path>,
     ) -> Result<Telemetry<'a>, Failure> {
-        let refused = |error: pushgateway::PushgatewayUrlError| {
-            Failure::Option(format!("cannot use the address given with --pushgateway: {error}"))
-        };
-        let pushgateway = self.pushgateway.as_deref().map(str::parse).transpose().map_err(refused)?;
+        let pushgateway = self.pushgateway.as_deref().map(pushgateway_url).transpose()?;
         let file = self.metrics_file.as_deref();
         Ok(Telemetry { command, file, pushgateway, ca_file, begun: Instant::now() })
     }
+}
+
+/// The address of a Pushgateway. One that is none is not repeated, as clap would: it may hold a password.
+pub(super) fn pushgateway_url(text: &str) -> Result<PushgatewayUrl, Failure> {
+    text.parse().map_err(|error: pushgateway::PushgatewayUrlError| {
+        Failure::Option(format!("cannot use the address given with --pushgateway: {error}"))
+    })
 }
 
 impl Telemetry<'_> {
