@@ -343,7 +343,9 @@ fn of_barrier(error: &BarrierError) -> Exit {
 
 fn of_store(error: &StoreError) -> Exit {
     match error {
-        StoreError::NoSuchBackup { .. } | StoreError::Ambiguous { .. } => Exit::NoSuchBackup,
+        StoreError::NoSuchBackup { .. } | StoreError::NoBackups { .. } | StoreError::Ambiguous { .. } => {
+            Exit::NoSuchBackup
+        }
         StoreError::Damaged { .. } | StoreError::NewerFormat { .. } => Exit::Damaged,
         StoreError::Unreachable { .. } | StoreError::AccessDenied { .. } | StoreError::NoSuchBucket { .. } => {
             Exit::Unreachable

@@ -4,7 +4,6 @@ use serde_json::json;
 
 use super::Failure;
 use super::hint::for_this_store;
-use super::verify_backup::NO_BACKUP;
 use crate::apply::ApplyError;
 use crate::backup::BackupError;
 use crate::copy_directory::CopyDirectoryError;
@@ -16,7 +15,6 @@ use crate::prune::PruneError;
 use crate::report::OutputFormat;
 use crate::restore::RestoreError;
 use crate::snapshots::GivenUp;
-use crate::store::StoreError;
 use crate::words;
 
 /// The text of a failure for stderr.
@@ -25,7 +23,7 @@ pub(super) fn words_for(failure: &Failure, output: OutputFormat) -> String {
     let left = given_up(failure);
     if output != OutputFormat::Table {
         let error = json!({
-            "error": error(failure),
+            "error": words::chain(failure),
             "exit_code": failure.exit() as u8,
             "refusals": refusals,
             "problems": problems(failure),
@@ -35,7 +33,7 @@ pub(super) fn words_for(failure: &Failure, output: OutputFormat) -> String {
         });
         return error.to_string();
     }
-    let mut lines = vec![format!("error: {}", error(failure))];
+    let mut lines = vec![format!("error: {}", words::chain(failure))];
     for refusal in refusals {
         lines.push(format!("REFUSED  {} {}", refusal.object, refusal.why));
         lines.push(format!("         fix: {}", refusal.fix));
@@ -51,17 +49,6 @@ pub(super) fn words_for(failure: &Failure, output: OutputFormat) -> String {
     let names_commands = lines[1..].iter().any(|line| line.contains("promsafe "));
     lines.extend(for_this_store().filter(|_| names_commands));
     lines.join("\n")
-}
-
-/// What went wrong, on one line.
-fn error(failure: &Failure) -> String {
-    match failure {
-        // No backup was asked for by its name.
-        Failure::Store(StoreError::NoSuchBackup { url, there, .. }) if there == NO_BACKUP => {
-            format!("{there} in {url}")
-        }
-        failure => words::chain(failure),
-    }
 }
 
 fn refusals(failure: &Failure) -> &[Refusal] {

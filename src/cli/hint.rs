@@ -8,7 +8,6 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory};
 
 use super::exit::{Exit, Failure};
-use super::verify_backup::NO_BACKUP;
 use crate::cluster::ClusterError;
 use crate::copy::CopyError;
 use crate::copy_directory::CopyDirectoryError;
@@ -32,7 +31,7 @@ impl Failure {
     /// Of a failure that one thing is to be done about, whatever its exit code.
     fn hint_of_its_own(&self) -> Option<String> {
         let hint = match self {
-            Self::Store(StoreError::NoSuchBackup { there, .. }) if there == NO_BACKUP => {
+            Self::Store(StoreError::NoBackups { .. }) => {
                 "does --store name the right place, and is its disk mounted? make one with: promsafe backup, or promsafe \
                  copy DIRECTORY"
             }

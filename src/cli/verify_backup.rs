@@ -16,9 +16,6 @@ use crate::report::{OutputFormat, verified_backups};
 use crate::store::{Store, StoreError};
 use crate::tsdb::Grade;
 
-/// What a store holds in which there is nothing to verify.
-pub(super) const NO_BACKUP: &str = "no complete backup";
-
 /// The way on that is always there.
 const OTHERS: &str = "promsafe list shows other backups";
 
@@ -46,8 +43,7 @@ pub(super) async fn run(args: &Args, backups: Backups<'_>, level: Level) -> Resu
     let url = store.url().to_string();
     // Most often the disk of the store is not mounted: that must not look as if all were well.
     if verification.backups.is_empty() && !verification.is_damaged() {
-        let (wanted, there) = ("--all".to_owned(), NO_BACKUP.to_owned());
-        return Err(StoreError::NoSuchBackup { wanted, url, there }.into());
+        return Err(StoreError::NoBackups { url }.into());
     }
     print(&verified_backups(&verification, &url, args.output)?)?;
     if let Some(hint) = hint(&verification) {
@@ -97,9 +93,7 @@ fn hint(verification: &Verification) -> Option<String> {
 /// How to bring back what is not damaged of a backup; `None` when that is nothing.
 fn way_on(backup: &BackupVerdict) -> Option<String> {
     let id = &backup.id;
-    let is_flawed =
-        |part: &str| backup.flaws.iter().any(|flaw| flaw.trouble != Trouble::Extra && flaw.object.contains(part));
-    let mut listed = backup.volumes.iter().filter(|volume| !is_flawed(&volume.tree.to_string()));
+    let mut listed = backup.volumes.iter().filter(|volume| !backup.is_flawed_in(&volume.tree.to_string()));
     let first = &listed.next()?.name;
     let all_are_listed = listed.count() + 1 == backup.volumes.len();
     // Directories are called HOST:/PATH; in the name of a claim no colon may be.
@@ -108,7 +102,7 @@ fn way_on(backup: &BackupVerdict) -> Option<String> {
         format!("promsafe extract {id} --to DIRECTORY brings it back as it was; move away what is FATAL there")
     } else if is_directory {
         format!("promsafe extract {id} --to DIRECTORY --skip-damaged brings back all else")
-    } else if all_are_listed && !is_flawed(&layout::backup_prefix(id)) {
+    } else if all_are_listed && !backup.is_flawed_in(&layout::backup_prefix(id)) {
         format!("promsafe restore {id} --skip-damaged brings back all else")
     } else {
         format!("promsafe extract {id} --to DIRECTORY --volume {first} --skip-damaged brings back the data of {first}")

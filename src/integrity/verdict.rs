@@ -107,6 +107,11 @@ impl BackupVerdict {
     pub fn is_whole(&self) -> bool {
         self.flaws.iter().all(|flaw| flaw.trouble == Trouble::Extra)
     }
+
+    /// Whether an object is damaged or missing in whose path this stands.
+    pub fn is_flawed_in(&self, part: &str) -> bool {
+        self.flaws.iter().any(|flaw| flaw.trouble != Trouble::Extra && flaw.object.contains(part))
+    }
 }
 
 /// What was found.

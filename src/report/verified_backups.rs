@@ -54,10 +54,8 @@ fn counts(verification: &Verification) -> (usize, usize) {
 }
 
 fn rows(backup: &BackupVerdict) -> Vec<Vec<String>> {
-    // Of all flaws of a backup: those of pieces and trees stand in the rows of the volumes.
-    let is_flawed =
-        |part: &str| backup.flaws.iter().any(|flaw| flaw.trouble != Trouble::Extra && flaw.object.contains(part));
-    let result = if is_flawed(&layout::backup_prefix(&backup.id)) { "DAMAGED" } else { "ok" };
+    // Flaws of pieces and trees stand in the rows of the volumes.
+    let result = if backup.is_flawed_in(&layout::backup_prefix(&backup.id)) { "DAMAGED" } else { "ok" };
     let row = |what: &str, files: u64, bytes: u64, result: String| {
         vec![backup.id.to_string(), what.to_owned(), files.to_string(), quantity::human(bytes), result]
     };
@@ -65,7 +63,7 @@ fn rows(backup: &BackupVerdict) -> Vec<Vec<String>> {
     rows.extend(backup.volumes.iter().map(|volume| {
         let result = match volume.flawed {
             // Without files there is still the list of none.
-            0 if is_flawed(&volume.tree.to_string()) => "DAMAGED".to_owned(),
+            0 if backup.is_flawed_in(&volume.tree.to_string()) => "DAMAGED".to_owned(),
             0 => "ok".to_owned(),
             files => format!("{files} files DAMAGED"),
         };

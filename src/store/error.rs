@@ -21,6 +21,12 @@ pub enum StoreError {
         /// What the store holds instead.
         there: String,
     },
+    /// There is none to be found, whatever it is called.
+    #[error("no complete backup in {url}")]
+    NoBackups {
+        /// The store.
+        url: String,
+    },
     /// Several backups begin so.
     #[error("find backup {wanted} in {url}: {} of them begin so: {}", candidates.len(), names(candidates))]
     Ambiguous {
