@@ -204,17 +204,18 @@ pub async fn execute(
             Err(error) => pruned.problem(format!("unfinished backup {id}"), &error),
         }
     }
-    for leftover in &plan.leftovers {
-        match store.remove_leftover(leftover).await {
-            Ok(()) => pruned.removed_leftovers.add(leftover.bytes),
-            Err(error) => pruned.problem(leftover.path.clone(), &error),
-        }
-    }
     // A mark whose objects could not be removed is still needed.
     if pruned.problems.len() == failed_before {
         for mark in &plan.due_marks {
             store.delete_mark(mark).await?;
             pruned.removed_marks += 1;
+        }
+    }
+    for leftover in &plan.leftovers {
+        lock.still_held().await?;
+        match store.remove_leftover(leftover).await {
+            Ok(()) => pruned.removed_leftovers.add(leftover.bytes),
+            Err(error) => pruned.problem(store.leftover_path(leftover), &error),
         }
     }
     Ok(pruned)

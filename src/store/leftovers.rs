@@ -32,6 +32,11 @@ impl Store {
         Ok(found)
     }
 
+    /// Path of one, as errors name it.
+    pub fn leftover_path(&self, leftover: &Leftover) -> String {
+        self.at(&leftover.path)
+    }
+
     /// Removes one; it is no error if it is gone.
     ///
     /// # Errors

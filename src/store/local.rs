@@ -1,5 +1,5 @@
 //! A directory as a backend. Holds the contract of `backend.rs` on any file system that can rename without replacing,
-//! or link; what a crash leaves behind is a hidden file that no listing shows.
+//! or link; what a crash leaves behind is a hidden file that only [`Backend::unfinished`] shows.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
