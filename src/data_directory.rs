@@ -1,5 +1,5 @@
 //! Names in a Prometheus data directory, as far as a copy has to know them: THE table of what is not copied, and what
-//! belongs together when a part of it is damaged. Facts: prometheus `tsdb/db.go`, `tsdb/wlog`, `tsdb/tsdbutil`.
+//! belongs together when a part of it is damaged; and the flags that say where one lies. Facts: prometheus `tsdb/db.go`, `tsdb/wlog`, `tsdb/tsdbutil`.
 
 /// The flag that tells Prometheus where its data is (prometheus `cmd/prometheus/main.go`).
 pub const TSDB_FLAG: &str = "storage.tsdb.path";
