@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::Failure;
 use super::hint::for_this_store;
+use super::{Exit, Failure};
 use crate::apply::ApplyError;
 use crate::backup::BackupError;
 use crate::copy_directory::CopyDirectoryError;
@@ -46,7 +46,8 @@ pub(super) fn words_for(failure: &Failure, output: OutputFormat) -> String {
         lines.extend(left.left.iter().map(|object| format!("made by this run, could not be deleted: {object}")));
     }
     lines.push(format!("hint: {}", failure.hint()));
-    let names_commands = lines[1..].iter().any(|line| line.contains("promsafe "));
+    // A command line that is not understood is typed again, whatever its store.
+    let names_commands = failure.exit() != Exit::Usage && lines[1..].iter().any(|line| line.contains("promsafe "));
     lines.extend(for_this_store().filter(|_| names_commands));
     lines.join("\n")
 }
